@@ -1,0 +1,1 @@
+//! Execute ordered blocks on the EVM and keep the resulting state.

@@ -1,0 +1,1 @@
+//! Turn words typed by a person into SDK calls.

@@ -1,0 +1,1 @@
+//! Run a job as WebAssembly inside fuel, memory and time limits.

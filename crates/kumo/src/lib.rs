@@ -1,0 +1,1 @@
+//! The program: choose roles from configuration, connect the engines, start and stop them.

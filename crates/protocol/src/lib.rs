@@ -1,0 +1,1 @@
+//! The nouns every part agrees on, and how they are encoded.

@@ -1,0 +1,1 @@
+//! Order opaque transactions into finalised blocks with a Byzantine quorum.

@@ -1,0 +1,1 @@
+//! Keep, place, prove, repair and serve content-addressed data.
