@@ -1,0 +1,87 @@
+//! The system contracts: interfaces, and the addresses at which genesis puts them.
+//!
+//! Bindings are generated at compile time from the import-free interface files in `contracts/src/interfaces`, so the
+//! Rust side cannot drift from the Solidity side.
+
+use alloy_primitives::{Address, B256, address, keccak256};
+use alloy_sol_types::SolValue;
+
+#[allow(missing_docs, clippy::too_many_arguments)]
+mod bindings {
+    use alloy_sol_types::sol;
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IEscrow.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IFeeVault.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IJobMarket.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IProviderRegistry.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IRandomness.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IReputation.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/ISlashingCourt.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IStakeManager.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IWAKE.sol");
+}
+pub use bindings::{
+    IEscrow, IFeeVault, IJobMarket, IProviderRegistry, IRandomness, IReputation, ISlashingCourt, IStakeManager, IWAKE,
+};
+
+/// ERC-20 face of the coin.
+pub const WAKE: Address = address!("0x0000000000000000000000000000000000A4E001");
+/// The one source of voting units: wrapped plus staked.
+pub const AKE_VOTES: Address = address!("0x0000000000000000000000000000000000A4E002");
+/// Stake of providers and auditors.
+pub const STAKE_MANAGER: Address = address!("0x0000000000000000000000000000000000A4E003");
+/// Who offers compute and storage.
+pub const PROVIDER_REGISTRY: Address = address!("0x0000000000000000000000000000000000A4E004");
+/// Jobs, bids, tasks, receipts.
+pub const JOB_MARKET: Address = address!("0x0000000000000000000000000000000000A4E005");
+/// Money of open jobs.
+pub const ESCROW: Address = address!("0x0000000000000000000000000000000000A4E006");
+/// Beta evidence per provider.
+pub const REPUTATION: Address = address!("0x0000000000000000000000000000000000A4E007");
+/// Audit by re-execution.
+pub const SLASHING_COURT: Address = address!("0x0000000000000000000000000000000000A4E008");
+/// Fee split: burn, treasury, stakers.
+pub const FEE_VAULT: Address = address!("0x0000000000000000000000000000000000A4E009");
+/// Randomness of recent blocks.
+pub const RANDOMNESS: Address = address!("0x0000000000000000000000000000000000A4E00b");
+/// OpenZeppelin `AccessManager`: who may change parameters.
+pub const ACCESS_MANAGER: Address = address!("0x0000000000000000000000000000000000A4E00c");
+/// Where burned coin goes; nobody has its key, and `kumo_supply` counts it as burned.
+pub const BURN: Address = address!("0x000000000000000000000000000000000000dEaD");
+
+/// Name and address of every predeploy, as printed in the network file.
+pub const CONTRACTS: [(&str, Address); 11] = [
+    ("WAKE", WAKE),
+    ("AkeVotes", AKE_VOTES),
+    ("StakeManager", STAKE_MANAGER),
+    ("ProviderRegistry", PROVIDER_REGISTRY),
+    ("JobMarket", JOB_MARKET),
+    ("Escrow", ESCROW),
+    ("Reputation", REPUTATION),
+    ("SlashingCourt", SLASHING_COURT),
+    ("FeeVault", FEE_VAULT),
+    ("Randomness", RANDOMNESS),
+    ("AccessManager", ACCESS_MANAGER),
+];
+
+/// Role bit of a compute provider in `IProviderRegistry.Profile.roles` is `1 << ROLE_COMPUTE`.
+pub const ROLE_COMPUTE: u8 = 0;
+/// Role bit of a storage node in `IProviderRegistry.Profile.roles` is `1 << ROLE_STORAGE`.
+pub const ROLE_STORAGE: u8 = 1;
+
+/// What a provider or auditor commits to: `keccak256(abi.encode(root, account, jobId, task))`.
+///
+/// The account in the hash makes a copied commitment worthless, and the root stays secret until an auditor shows it.
+pub fn commitment(root: B256, account: Address, job_id: u64, task: u32) -> B256 {
+    let id = alloy_primitives::U256::from(job_id);
+    keccak256((root, account, id, alloy_primitives::U256::from(task)).abi_encode())
+}
+
+/// EIP-712 domain of receipts on chain `chain_id`.
+pub fn receipt_domain(chain_id: u64) -> alloy_sol_types::Eip712Domain {
+    alloy_sol_types::eip712_domain! {
+        name: "Kumo JobMarket",
+        version: "1",
+        chain_id: chain_id,
+        verifying_contract: JOB_MARKET,
+    }
+}

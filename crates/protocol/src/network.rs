@@ -1,0 +1,77 @@
+//! The network file: everything a node or a client needs to find and check one network.
+
+use alloy_primitives::{Address, B256, U256};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Chain id of development networks.
+pub const DEV_CHAIN_ID: u64 = 5886;
+
+/// What `kumo dev --config-out FILE` and `kumo init` write, and `--network FILE` reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Network {
+    /// EIP-155 chain id of the settlement chain.
+    pub chain_id: u64,
+    /// Whether this is a development network: only there are the built-in accounts accepted.
+    #[serde(default)]
+    pub dev: bool,
+    /// URL of the Ethereum JSON-RPC.
+    pub rpc: String,
+    /// URL of the gateway.
+    pub gateway: String,
+    /// Development accounts with their keys; empty on any other network.
+    #[serde(default)]
+    pub accounts: Vec<Account>,
+    /// Address of each system contract by name.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub contracts: BTreeMap<String, Address>,
+    /// The validators, in the order that fixes their seats; absent in a client's own file.
+    #[serde(default)]
+    pub validators: Vec<Validator>,
+    /// What block 0 is made of; absent in a client's own file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<Genesis>,
+}
+
+/// An account whose key everybody knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Account {
+    /// Its address.
+    #[schema(value_type = String)]
+    pub address: Address,
+    /// Its secp256k1 private key.
+    #[schema(value_type = String)]
+    pub private_key: B256,
+}
+
+/// One validator seat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Validator {
+    /// Ed25519 consensus key, hex.
+    pub public_key: String,
+    /// BLS12-381 key (G1, 48 bytes, hex) that signs the randomness reveal of the blocks it proposes.
+    pub randomness_key: String,
+    /// Address of its consensus socket, `ip:port`.
+    pub p2p: String,
+    /// URL of its node API: submit transactions, follow finalised blocks.
+    pub api: String,
+}
+
+/// Block 0 of the settlement chain, and the pace of the sequencer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Genesis {
+    /// Unix seconds.
+    pub timestamp: u64,
+    /// Gas limit of every block.
+    pub gas_limit: u64,
+    /// Least time between two blocks, in milliseconds (10..=60000).
+    pub block_millis: u64,
+    /// Account that may change the parameters of the system contracts.
+    #[schema(value_type = String)]
+    pub authority: Address,
+    /// Balances in wei.
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub alloc: BTreeMap<Address, U256>,
+}
