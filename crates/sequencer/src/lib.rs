@@ -1,1 +1,77 @@
 //! Order opaque transactions into finalised blocks with a Byzantine quorum.
+//!
+//! A [`Sequencer`] is one validator. Together with the others of its [`Committee`] it agrees on blocks that carry the
+//! transactions of many namespaces; as long as fewer than a third of
+//! them fail, in whatever way, they never disagree. Each validator asks its [`Application`] to judge a block before it votes for it, so a final block is a valid
+//! one, and nothing final is ever undone.
+//!
+//! ```no_run
+//! use sequencer::{Committee, Config, Limits, OrderOnly, Sequencer, ValidatorKeys};
+//! use std::sync::Arc;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let keys = ValidatorKeys::generate();
+//! let listen = "127.0.0.1:9100".parse()?;
+//! let validators = [keys.validator("127.0.0.1:9100".into(), "http://127.0.0.1:9101".into())];
+//! let committee = Committee::new(&validators, 5886)?;
+//! let config = Config {
+//!     keys,
+//!     committee: committee.clone(),
+//!     listen,
+//!     directory: "state/validator-0".into(),
+//!     genesis_timestamp_millis: 0,
+//!     block_millis: 200,
+//!     limits: Limits::default(),
+//! };
+//! let sequencer = Sequencer::start(config, Arc::new(OrderOnly::default()))?;
+//! sequencer.submit(7, "hello".into())?;
+//! for certified in sequencer.finalized(1, 10)? {
+//!     let block = committee.verify(&certified)?;
+//!     println!("{} has {} transactions", block.height, block.transaction_count());
+//! }
+//! sequencer.stop_blocking();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | decides |
+//! |---|---|
+//! | `block` | what a block is and how it is encoded |
+//! | `committee` | who votes, who proposes, what proves finality |
+//! | `randomness` | what each proposer must reveal |
+//! | `mempool` | what waits, and in which order it is offered |
+//! | `orderer` | when to propose, what to vote for, when to hand over |
+//! | `history`, `archive` | what is kept on disk |
+//! | `engine` | how the consensus engine is put together |
+//! | `sequencer` | life and death of a validator |
+
+#![warn(missing_docs)]
+
+mod application;
+mod archive;
+mod block;
+mod certificate;
+mod committee;
+mod engine;
+mod evidence;
+mod history;
+mod keys;
+pub mod limits;
+mod mempool;
+mod orderer;
+mod randomness;
+mod ranges;
+mod sequencer;
+#[cfg(test)]
+mod testing;
+
+pub use application::{Application, OrderOnly, Proposal, Propose, put_namespace, take_namespace};
+pub use block::{Block, DecodeError, Entry, Header, counted_bytes, entries_root, transaction_hash};
+pub use committee::{Committee, CommitteeError, VerifyError};
+pub use evidence::EvidenceRecord;
+pub use history::HistoryError;
+pub use keys::{KeysError, ValidatorKeys};
+pub use limits::Limits;
+pub use mempool::SubmitError;
+pub use randomness::{REVEAL_BYTES, mix as mix_randomness};
+pub use sequencer::{Config, FinalizedError, Sequencer, StartError};

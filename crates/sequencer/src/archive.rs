@@ -1,0 +1,143 @@
+//! The history as the engine wants to see it: one store of final blocks, one of finalizations.
+//!
+//! Both are views of one [`History`], so that the engine's two syncs cost one commit. Nothing is ever pruned.
+
+use crate::block::Block;
+use crate::certificate::Finalization;
+use crate::history::{History, HistoryError};
+use commonware_codec::Encode as _;
+use commonware_consensus::marshal::store::{Blocks, Certificates};
+use commonware_consensus::simplex::scheme::ed25519::Scheme;
+use commonware_consensus::types::Height;
+use commonware_cryptography::sha256::Digest;
+use commonware_runtime::Handle;
+use commonware_storage::archive::Identifier;
+use std::sync::Arc;
+
+/// Final blocks of a [`History`].
+pub(crate) struct BlockArchive(pub Arc<History>);
+
+/// Finalizations of a [`History`].
+pub(crate) struct CertificateArchive(pub Arc<History>);
+
+/// Commits on a blocking thread; the future fails only if the commit does or the runtime shuts down.
+async fn commit(history: Arc<History>) -> Result<(), HistoryError> {
+    let path = history.path().to_owned();
+    match tokio::task::spawn_blocking(move || history.commit()).await {
+        Ok(result) => result,
+        Err(error) => Err(HistoryError::Write { path, reason: error.to_string() }),
+    }
+}
+
+/// Starts a commit; the handle completes when it is durable.
+fn start_commit(history: Arc<History>) -> Handle<()> {
+    let task = tokio::task::spawn_blocking(move || history.commit());
+    Handle::from_future(async move {
+        match task.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "final blocks cannot be stored");
+                Err(commonware_runtime::Error::WriteFailed)
+            }
+            Err(error) if error.is_cancelled() => Err(commonware_runtime::Error::Closed),
+            Err(_) => Err(commonware_runtime::Error::WriteFailed),
+        }
+    })
+}
+
+fn height_of(history: &History, id: &Identifier<'_, Digest>) -> Result<Option<u64>, HistoryError> {
+    match id {
+        Identifier::Index(height) => Ok(Some(*height)),
+        Identifier::Key(digest) => history.height(&digest.0),
+    }
+}
+
+impl Blocks for BlockArchive {
+    type Block = Arc<Block>;
+    type Error = HistoryError;
+
+    async fn put(self, digest: Digest, block: &Arc<Block>) -> Result<Self, HistoryError> {
+        self.0.put_block(block.height, digest.0, block.encode());
+        Ok(self)
+    }
+
+    async fn sync(self) -> Result<Self, HistoryError> {
+        commit(self.0.clone()).await?;
+        Ok(self)
+    }
+
+    async fn start_sync(self) -> Result<(Self, Handle<()>), HistoryError> {
+        let handle = start_commit(self.0.clone());
+        Ok((self, handle))
+    }
+
+    async fn get(&self, id: Identifier<'_, Digest>) -> Result<Option<Arc<Block>>, HistoryError> {
+        match height_of(&self.0, &id)? {
+            Some(height) => Ok(self.0.block(height)?.map(Arc::new)),
+            None => Ok(None),
+        }
+    }
+
+    async fn prune(self, _: Height) -> Result<Self, HistoryError> {
+        Ok(self)
+    }
+
+    fn missing_items(&self, start: Height, max: usize) -> Vec<Height> {
+        self.0.with_blocks(|ranges| ranges.missing(start.get(), max)).into_iter().map(Height::new).collect()
+    }
+
+    fn next_gap(&self, value: Height) -> (Option<Height>, Option<Height>) {
+        let (end, next) = self.0.with_blocks(|ranges| ranges.next_gap(value.get()));
+        (end.map(Height::new), next.map(Height::new))
+    }
+
+    fn last_index(&self) -> Option<Height> {
+        self.0.with_blocks(crate::ranges::Ranges::last).map(Height::new)
+    }
+}
+
+impl Certificates for CertificateArchive {
+    type BlockDigest = Digest;
+    type Commitment = Digest;
+    type Scheme = Scheme;
+    type Error = HistoryError;
+
+    async fn put(self, height: Height, _: Digest, finalization: &Finalization) -> Result<Self, HistoryError> {
+        self.0.put_certificate(height.get(), finalization.encode());
+        Ok(self)
+    }
+
+    async fn sync(self) -> Result<Self, HistoryError> {
+        commit(self.0.clone()).await?;
+        Ok(self)
+    }
+
+    async fn start_sync(self) -> Result<(Self, Handle<()>), HistoryError> {
+        let handle = start_commit(self.0.clone());
+        Ok((self, handle))
+    }
+
+    async fn get(&self, id: Identifier<'_, Digest>) -> Result<Option<Finalization>, HistoryError> {
+        match height_of(&self.0, &id)? {
+            Some(height) => self.0.finalization(height),
+            None => Ok(None),
+        }
+    }
+
+    async fn has(&self, height: Height) -> Result<bool, HistoryError> {
+        Ok(self.0.with_certificates(|ranges| ranges.get(height.get()).is_some()))
+    }
+
+    async fn prune(self, _: Height) -> Result<Self, HistoryError> {
+        Ok(self)
+    }
+
+    fn last_index(&self) -> Option<Height> {
+        self.0.with_certificates(crate::ranges::Ranges::last).map(Height::new)
+    }
+
+    fn ranges_from(&self, from: Height) -> impl Iterator<Item = (Height, Height)> {
+        let ranges: Vec<_> = self.0.with_certificates(|ranges| ranges.from(from.get()).collect());
+        ranges.into_iter().map(|(start, end)| (Height::new(start), Height::new(end)))
+    }
+}

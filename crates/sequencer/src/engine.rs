@@ -1,0 +1,270 @@
+//! Wiring of the consensus engine: who speaks to whom inside one validator.
+//!
+//! ```text
+//!  peers ◀─ authenticated TCP ─▶ votes, certificates, resolver ─▶ simplex ─▶ Orderer (propose, verify)
+//!                                blocks ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
+//!                                backfill ─▶ resolver ─────────▶ marshal
+//! ```
+//!
+//! Consensus is commonware `simplex` (after Chan and Pass, "Simplex Consensus", 2023) with Ed25519 certificates, a
+//! rotating proposer and one view per term; `marshal` orders, repairs and delivers final blocks. Queues are bounded by
+//! the constants below.
+
+use crate::archive::{BlockArchive, CertificateArchive};
+use crate::block::Block;
+use crate::committee::EPOCH;
+use crate::evidence::EvidenceLog;
+use crate::history::History;
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::orderer::{Core, Orderer, deliver_all};
+use commonware_actor::Feedback;
+use commonware_broadcast::buffered;
+use commonware_consensus::marshal::{self, Update, core::Actor, resolver, standard::Inline, standard::Standard};
+use commonware_consensus::simplex::{self, ForwardPolicy, SkipPolicy, elector::RoundRobin, scheme::ed25519::Scheme};
+use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
+use commonware_consensus::{Reporter, Reporters};
+use commonware_cryptography::certificate::ConstantProvider;
+use commonware_cryptography::{ChaCha20Poly1305, Digested, Sha256, Signer as _, ed25519, sha256};
+use commonware_p2p::authenticated::lookup::{self, Network};
+use commonware_p2p::{Address, AddressableManager as _};
+use commonware_parallel::Sequential;
+use commonware_runtime::buffer::paged::CacheRef;
+use commonware_runtime::{Handle, Quota, Spawner as _, Supervisor as _, tokio::Context};
+use commonware_stream::cups::{self, Cups};
+use commonware_stream::sake::{self, Sake};
+use commonware_utils::acknowledgement::Exact;
+use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize, ordered::Map};
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Messages in the mailbox of each actor.
+const MAILBOX: NonZeroUsize = NZUsize!(1024);
+/// Messages that one peer may send on one channel, per second.
+const PEER_MESSAGES_PER_SECOND: NonZeroU32 = NZU32!(1024);
+/// Blocks kept per peer until consensus asks for them.
+const BUFFERED_BLOCKS: usize = 8;
+/// Final blocks handed to the application and not yet taken.
+const DELIVERIES_MAX: NonZeroUsize = NZUsize!(16);
+/// Missing final blocks fetched at a time.
+const REPAIRS_MAX: NonZeroUsize = NZUsize!(16);
+/// Views behind the tip whose votes and blocks are kept, for peers that lag and for evidence.
+const VIEWS_KEPT: ViewDelta = ViewDelta::new(128);
+/// Memory of the page cache: 256 pages of 4 KiB less the checksum each holds.
+const PAGE_BYTES: std::num::NonZeroU16 = NZU16!(4084);
+const PAGES: NonZeroUsize = NZUsize!(256);
+const REPLAY_BUFFER: NonZeroUsize = NZUsize!(128 * 1024);
+const WRITE_BUFFER: NonZeroUsize = NZUsize!(64 * 1024);
+/// Handshakes per second from one address: all validators may share a host.
+const HANDSHAKES_PER_SECOND: NonZeroU32 = NZU32!(512);
+const DIAL_INTERVAL: Duration = Duration::from_millis(50);
+/// Least time between two connections to one peer: short, so that validators that start together meet soon.
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
+const FETCH_RETRY: Duration = Duration::from_millis(50);
+
+const CHANNEL_VOTES: u64 = 0;
+const CHANNEL_CERTIFICATES: u64 = 1;
+const CHANNEL_RESOLVER: u64 = 2;
+const CHANNEL_BLOCKS: u64 = 3;
+const CHANNEL_BACKFILL: u64 = 4;
+
+/// How long a validator waits before it gives up a view.
+#[derive(Clone, Copy, Debug)]
+struct Timeouts {
+    leader: Duration,
+    certification: Duration,
+    retry: Duration,
+    skip: Duration,
+}
+
+impl Timeouts {
+    /// A proposer may wait one pace before it proposes, and execution takes its time on a busy machine.
+    fn new(pace: Duration) -> Self {
+        let leader = pace + Duration::from_millis(800);
+        let certification = leader * 2;
+        let retry = Duration::from_secs(2);
+        Self { leader, certification, retry, skip: certification.max(retry) + Duration::from_millis(500) }
+    }
+}
+
+/// What the engine of one validator needs.
+pub(crate) struct Setup {
+    pub core: Arc<Core>,
+    pub history: Arc<History>,
+    pub evidence: EvidenceLog,
+    pub genesis: Block,
+    pub listen: SocketAddr,
+}
+
+/// Hands final blocks from the engine to [`deliver_all`].
+#[derive(Clone)]
+struct Delivery(mpsc::Sender<(Digested<Block>, Exact)>);
+
+impl Reporter for Delivery {
+    type Activity = Update<Block, Exact>;
+
+    fn report(&mut self, update: Self::Activity) -> Feedback {
+        let Update::Block(block, acknowledgement) = update else { return Feedback::Ok };
+        match self.0.try_send((block, acknowledgement)) {
+            Ok(()) => Feedback::Ok,
+            Err(_) => Feedback::Closed,
+        }
+    }
+}
+
+type PeerNetwork = Network<Context, Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>>;
+type Oracle = lookup::Oracle<ed25519::PublicKey>;
+
+fn network(context: &Context, setup: &Setup) -> (PeerNetwork, Oracle) {
+    let (committee, signer) = (&setup.core.committee, setup.core.keys.consensus.clone());
+    let handshake = Sake {
+        signer,
+        synchrony_bound: Duration::from_secs(5),
+        max_handshake_age: Duration::from_secs(10),
+        version: sake::Version::V1,
+    };
+    let size = NonZeroUsize::new(committee.size()).expect("a committee is never empty");
+    let mut config = lookup::Config::local(
+        Cups::new(handshake, cups::Version::V1),
+        committee.namespace(),
+        setup.listen,
+        size,
+        MESSAGE_BYTES_MAX as u32,
+        MAILBOX,
+    );
+    config.allowed_handshake_rate_per_ip = Quota::per_second(HANDSHAKES_PER_SECOND);
+    config.allowed_handshake_rate_per_subnet = Quota::per_second(HANDSHAKES_PER_SECOND);
+    config.dial_frequency = DIAL_INTERVAL;
+    config.peer_connection_cooldown = RECONNECT_INTERVAL;
+    config.tracked_peer_sets = NZUsize!(1);
+    let (network, oracle) = Network::new(context.child("network"), config);
+    let peers: Vec<(_, Address)> = committee.addresses().map(|(key, address)| (key, address.into())).collect();
+    let peers = Map::try_from(peers).expect("the keys of a committee are distinct");
+    let mut manager = oracle.clone();
+    manager.track(EPOCH.get(), peers);
+    (network, oracle)
+}
+
+/// Runs a validator until one of its parts ends, which none does by itself. Returns the name of that part.
+pub(crate) async fn run(context: Context, setup: Setup, ready: tokio::sync::oneshot::Sender<()>) -> &'static str {
+    let parts = start(context, setup).await;
+    let _ = ready.send(());
+    let endings = parts.into_iter().map(|(name, handle)| {
+        Box::pin(async move {
+            let _ = handle.await;
+            name
+        })
+    });
+    futures::future::select_all(endings).await.0
+}
+
+async fn start(context: Context, setup: Setup) -> Vec<(&'static str, Handle<()>)> {
+    let (mut network, oracle) = network(&context, &setup);
+    let quota = Quota::per_second(PEER_MESSAGES_PER_SECOND);
+    let [votes, certificates, fetches, blocks, backfill] =
+        [CHANNEL_VOTES, CHANNEL_CERTIFICATES, CHANNEL_RESOLVER, CHANNEL_BLOCKS, CHANNEL_BACKFILL]
+            .map(|channel| network.register(channel, quota));
+    let Setup { core, history, evidence, genesis, .. } = setup;
+    let public_key = core.keys.consensus.public_key();
+    let scheme =
+        Scheme::signer(core.committee.namespace(), core.committee.participants().clone(), core.keys.consensus.clone())
+            .expect("the seat was checked at start");
+    let cache = CacheRef::new(PAGE_BYTES, PAGES);
+    let epocher = FixedEpocher::new(NZU64!(u64::MAX));
+    let genesis_digest = sha256::Digest(genesis.digest());
+
+    let (marshal, mailbox, _) = Actor::<_, Standard<Block>, _, _, _, _, _, Exact>::init(
+        context.child("marshal"),
+        CertificateArchive(history.clone()),
+        BlockArchive(history),
+        marshal::Config {
+            provider: ConstantProvider::<Scheme, Epoch>::new(scheme.clone()),
+            epocher: epocher.clone(),
+            start: marshal::Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
+            partition_prefix: "marshal".to_owned(),
+            mailbox_size: MAILBOX,
+            view_retention: VIEWS_KEPT,
+            prunable_items_per_section: NZU64!(64),
+            page_cache: cache.clone(),
+            replay_buffer: REPLAY_BUFFER,
+            key_write_buffer: WRITE_BUFFER,
+            value_write_buffer: WRITE_BUFFER,
+            block_codec_config: (),
+            max_repair: REPAIRS_MAX,
+            max_pending_acks: DELIVERIES_MAX,
+            strategy: Sequential,
+        },
+    )
+    .await;
+
+    let (broadcast, buffer) = buffered::Engine::new(
+        context.child("broadcast"),
+        buffered::Config {
+            public_key: public_key.clone(),
+            mailbox_size: MAILBOX,
+            deque_size: BUFFERED_BLOCKS,
+            priority: true,
+            codec_config: (),
+            peer_provider: oracle.clone(),
+            strategy: Sequential,
+        },
+    );
+    let repairs = resolver::p2p::init(
+        context.child("backfill"),
+        resolver::p2p::Config {
+            public_key,
+            peer_provider: oracle.clone(),
+            blocker: oracle.clone(),
+            mailbox_size: MAILBOX,
+            fetch_timeout: NZDuration!(FETCH_TIMEOUT),
+            fetch_retry_delay: FETCH_RETRY,
+            priority_requests: false,
+            priority_responses: false,
+        },
+        backfill,
+    );
+
+    let (final_blocks, deliveries) = mpsc::channel(2 * DELIVERIES_MAX.get());
+    let deliverer = core.clone();
+    let delivery = context.child("delivery").spawn(move |context| deliver_all(context, deliverer, deliveries));
+    let timeouts = Timeouts::new(core.pace);
+    let orderer = Inline::new(context.child("orderer"), Orderer(core), mailbox.clone(), epocher);
+    let simplex = simplex::Engine::new(
+        context.child("simplex"),
+        simplex::Config {
+            scheme,
+            elector: RoundRobin::<Sha256>::default(),
+            blocker: oracle,
+            automaton: orderer.clone(),
+            relay: orderer.clone(),
+            reporter: Reporters::from((orderer, Reporters::from((mailbox, evidence)))),
+            track_historical_votes: true,
+            strategy: Sequential,
+            partition: "simplex".to_owned(),
+            mailbox_size: MAILBOX,
+            epoch: EPOCH,
+            floor: simplex::Floor::Genesis(genesis_digest),
+            replay_buffer: REPLAY_BUFFER,
+            write_buffer: WRITE_BUFFER,
+            page_cache: cache,
+            leader_timeout: timeouts.leader,
+            certification_timeout: timeouts.certification,
+            timeout_retry: timeouts.retry,
+            view_retention: VIEWS_KEPT,
+            skip: SkipPolicy::Enabled { timeout: timeouts.skip, budget: simplex::SkipBudget::Participants },
+            fetch_timeout: NZDuration!(FETCH_TIMEOUT),
+            fetch_retry_delay: FETCH_RETRY,
+            forward: ForwardPolicy::SilentLeader,
+        },
+    );
+    vec![
+        ("broadcast", broadcast.start(blocks)),
+        ("marshal", marshal.start(Delivery(final_blocks), buffer, repairs)),
+        ("delivery", delivery),
+        ("network", network.start()),
+        ("simplex", simplex.start(votes, certificates, fetches)),
+    ]
+}

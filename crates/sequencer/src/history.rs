@@ -1,0 +1,327 @@
+//! Final blocks and their certificates on disk, from genesis on.
+//!
+//! One redb file per validator. Writes are buffered and become durable together in one transaction, so that a final
+//! block costs one `fsync`; a crash leaves the state before or after it. Which heights are present is kept as ranges,
+//! so that opening a long history reads a few rows.
+
+use crate::block::{Block, Header};
+use crate::certificate::{Certificate, Finalization};
+use crate::limits::{CERTIFICATE_HEADERS_MAX, COMMITTEE_MAX, FINALIZED_BYTES_MAX};
+use crate::ranges::Ranges;
+use bytes::Bytes;
+use commonware_codec::Decode as _;
+use parking_lot::Mutex;
+use protocol::api::CertifiedBlock;
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
+const HEIGHTS: TableDefinition<[u8; 32], u64> = TableDefinition::new("heights");
+const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certificates");
+const BLOCK_RANGES: TableDefinition<u64, u64> = TableDefinition::new("block_ranges");
+const CERTIFICATE_RANGES: TableDefinition<u64, u64> = TableDefinition::new("certificate_ranges");
+
+/// Memory for pages of the file.
+const CACHE_BYTES: usize = 2 * 1024 * 1024;
+
+/// The history of a validator cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The file does not open: another process holds it, or it is damaged.
+    #[error("cannot open {path}: {reason}")]
+    Open {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A read failed.
+    #[error("cannot read {path}: {reason}")]
+    Read {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A write failed.
+    #[error("cannot write {path}: {reason}")]
+    Write {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// What was read makes no sense.
+    #[error("{path} is damaged at height {height}: {reason}")]
+    Damaged {
+        /// File.
+        path: PathBuf,
+        /// Height of the record.
+        height: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Default)]
+struct Pending {
+    blocks: BTreeMap<u64, ([u8; 32], Bytes)>,
+    certificates: BTreeMap<u64, Bytes>,
+}
+
+#[derive(Default)]
+struct Presence {
+    blocks: Ranges,
+    certificates: Ranges,
+}
+
+#[derive(Default)]
+struct State {
+    /// Accepted, not yet durable.
+    pending: Pending,
+    /// Present, pending ones included.
+    presence: Presence,
+}
+
+/// The durable history of one validator.
+pub(crate) struct History {
+    path: PathBuf,
+    database: Database,
+    state: Mutex<State>,
+    /// Held while a commit runs, so that whoever waits for an earlier write waits for its commit.
+    committing: Mutex<()>,
+}
+
+impl History {
+    /// Opens or creates the file and repairs it after a crash.
+    pub fn open(path: &Path) -> Result<Self, HistoryError> {
+        let fail = |error: redb::Error| HistoryError::Open { path: path.to_owned(), reason: error.to_string() };
+        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(|e| fail(e.into()))?;
+        let presence = load_presence(&database).map_err(fail)?;
+        let state = Mutex::new(State { presence, ..State::default() });
+        Ok(Self { path: path.to_owned(), database, state, committing: Mutex::new(()) })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Last height of the unbroken run of blocks from genesis on; `None` without a genesis.
+    pub fn tip(&self) -> Option<u64> {
+        self.with_blocks(|blocks| blocks.get(0).map(|(_, end)| end))
+    }
+
+    /// Reads the presence of blocks, pending ones included.
+    pub fn with_blocks<T>(&self, read: impl FnOnce(&Ranges) -> T) -> T {
+        read(&self.state.lock().presence.blocks)
+    }
+
+    /// Reads the presence of certificates, pending ones included.
+    pub fn with_certificates<T>(&self, read: impl FnOnce(&Ranges) -> T) -> T {
+        read(&self.state.lock().presence.certificates)
+    }
+
+    /// Buffers a final block; ignored if its height is present.
+    pub fn put_block(&self, height: u64, digest: [u8; 32], encoded: Bytes) {
+        let mut state = self.state.lock();
+        if state.presence.blocks.get(height).is_none() {
+            state.presence.blocks.insert(height);
+            state.pending.blocks.insert(height, (digest, encoded));
+        }
+    }
+
+    /// Buffers a finalization; ignored if its height is present.
+    pub fn put_certificate(&self, height: u64, encoded: Bytes) {
+        let mut state = self.state.lock();
+        if state.presence.certificates.get(height).is_none() {
+            state.presence.certificates.insert(height);
+            state.pending.certificates.insert(height, encoded);
+        }
+    }
+
+    /// Makes everything accepted so far durable.
+    pub fn commit(&self) -> Result<(), HistoryError> {
+        let _committing = self.committing.lock();
+        let (blocks, certificates) = {
+            let state = self.state.lock();
+            (state.pending.blocks.clone(), state.pending.certificates.clone())
+        };
+        if blocks.is_empty() && certificates.is_empty() {
+            return Ok(());
+        }
+        self.write(&blocks, &certificates)
+            .map_err(|error| HistoryError::Write { path: self.path.clone(), reason: error.to_string() })?;
+        let mut state = self.state.lock();
+        blocks.keys().for_each(|height| drop(state.pending.blocks.remove(height)));
+        certificates.keys().for_each(|height| drop(state.pending.certificates.remove(height)));
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        blocks: &BTreeMap<u64, ([u8; 32], Bytes)>,
+        certificates: &BTreeMap<u64, Bytes>,
+    ) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut table = transaction.open_table(BLOCKS)?;
+            let mut heights = transaction.open_table(HEIGHTS)?;
+            for (height, (digest, encoded)) in blocks {
+                table.insert(height, encoded.as_ref())?;
+                heights.insert(digest, height)?;
+            }
+            let mut table = transaction.open_table(CERTIFICATES)?;
+            for (height, encoded) in certificates {
+                table.insert(height, encoded.as_ref())?;
+            }
+        }
+        write_ranges(&transaction, BLOCK_RANGES, blocks.keys())?;
+        write_ranges(&transaction, CERTIFICATE_RANGES, certificates.keys())?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// The encoded block of a height.
+    pub fn encoded_block(&self, height: u64) -> Result<Option<Bytes>, HistoryError> {
+        if let Some((_, encoded)) = self.state.lock().pending.blocks.get(&height) {
+            return Ok(Some(encoded.clone()));
+        }
+        self.read(BLOCKS, height)
+    }
+
+    /// The block of a height.
+    pub fn block(&self, height: u64) -> Result<Option<Block>, HistoryError> {
+        let Some(encoded) = self.encoded_block(height)? else { return Ok(None) };
+        Block::decode(encoded).map(Some).map_err(|error| self.damaged(height, error.to_string()))
+    }
+
+    /// Height of the block with a digest.
+    pub fn height(&self, digest: &[u8; 32]) -> Result<Option<u64>, HistoryError> {
+        let pending = self.state.lock().pending.blocks.iter().find(|(_, (d, _))| d == digest).map(|(h, _)| *h);
+        if pending.is_some() {
+            return Ok(pending);
+        }
+        let read = || -> Result<Option<u64>, redb::Error> {
+            match self.database.begin_read()?.open_table(HEIGHTS) {
+                Ok(table) => Ok(table.get(digest)?.map(|height| height.value())),
+                Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        };
+        read().map_err(|error| self.read_error(&error))
+    }
+
+    /// The finalization stored for a height, if it has one of its own.
+    pub fn finalization(&self, height: u64) -> Result<Option<Finalization>, HistoryError> {
+        let pending = self.state.lock().pending.certificates.get(&height).cloned();
+        let encoded = match pending {
+            Some(encoded) => Some(encoded),
+            None => self.read(CERTIFICATES, height)?,
+        };
+        let Some(encoded) = encoded else { return Ok(None) };
+        Finalization::decode_cfg(encoded, &COMMITTEE_MAX)
+            .map(Some)
+            .map_err(|error| self.damaged(height, error.to_string()))
+    }
+
+    /// Final blocks from height `from` (at least 1) to `to` with their proofs, at most `max` and about
+    /// [`FINALIZED_BYTES_MAX`] bytes.
+    pub fn certified(&self, from: u64, to: u64, max: usize) -> Result<Vec<CertifiedBlock>, HistoryError> {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        for height in from.max(1)..=to {
+            if page.len() >= max || bytes >= FINALIZED_BYTES_MAX {
+                break;
+            }
+            let Some(block) = self.encoded_block(height)? else { break };
+            let Some(certificate) = self.certificate(height)? else { break };
+            let certificate = certificate.encode();
+            bytes += block.len() + certificate.len();
+            page.push(CertifiedBlock { height, block: block.into(), certificate: certificate.into() });
+        }
+        Ok(page)
+    }
+
+    /// The proof of a height: its own finalization, or that of the nearest descendant with the headers in between.
+    fn certificate(&self, height: u64) -> Result<Option<Certificate>, HistoryError> {
+        let certified = self.with_certificates(|ranges| match ranges.next_gap(height) {
+            (Some(_), _) => Some(height),
+            (None, next) => next,
+        });
+        let Some(certified) = certified else { return Ok(None) };
+        if certified - height > CERTIFICATE_HEADERS_MAX as u64 {
+            return Err(self.damaged(height, format!("the next finalization is of height {certified}")));
+        }
+        let descendants = (height + 1..=certified).map(|h| self.header(h)).collect::<Result<_, _>>()?;
+        let finalization = self
+            .finalization(certified)?
+            .ok_or_else(|| self.damaged(certified, "its finalization is missing".to_owned()))?;
+        Ok(Some(Certificate { descendants, finalization }))
+    }
+
+    fn header(&self, height: u64) -> Result<Header, HistoryError> {
+        let block = self.block(height)?.ok_or_else(|| self.damaged(height, "its block is missing".to_owned()))?;
+        Ok(block.header())
+    }
+
+    fn read(&self, table: TableDefinition<u64, &[u8]>, height: u64) -> Result<Option<Bytes>, HistoryError> {
+        let read = || -> Result<Option<Bytes>, redb::Error> {
+            match self.database.begin_read()?.open_table(table) {
+                Ok(table) => Ok(table.get(height)?.map(|value| Bytes::copy_from_slice(value.value()))),
+                Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        };
+        read().map_err(|error| self.read_error(&error))
+    }
+
+    fn read_error(&self, error: &redb::Error) -> HistoryError {
+        HistoryError::Read { path: self.path.clone(), reason: error.to_string() }
+    }
+
+    fn damaged(&self, height: u64, reason: String) -> HistoryError {
+        HistoryError::Damaged { path: self.path.clone(), height, reason }
+    }
+}
+
+fn load_presence(database: &Database) -> Result<Presence, redb::Error> {
+    let transaction = database.begin_read()?;
+    let load = |definition| -> Result<Ranges, redb::Error> {
+        let mut ranges = Ranges::default();
+        let table = match transaction.open_table(definition) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(ranges),
+            Err(error) => return Err(error.into()),
+        };
+        for row in table.iter()? {
+            let (start, end) = row?;
+            ranges.load(start.value(), end.value());
+        }
+        Ok(ranges)
+    };
+    Ok(Presence { blocks: load(BLOCK_RANGES)?, certificates: load(CERTIFICATE_RANGES)? })
+}
+
+/// Adds heights to the stored ranges, merging neighbours.
+fn write_ranges<'a>(
+    transaction: &WriteTransaction,
+    definition: TableDefinition<u64, u64>,
+    heights: impl Iterator<Item = &'a u64>,
+) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(definition)?;
+    for &height in heights {
+        let before = table.range(..=height)?.next_back().transpose()?.map(|(start, end)| (start.value(), end.value()));
+        let start = match before {
+            Some((_, end)) if end >= height => continue,
+            Some((start, end)) if end + 1 == height => start,
+            _ => height,
+        };
+        let after = table.remove(height + 1)?.map(|end| end.value());
+        table.insert(start, after.unwrap_or(height))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

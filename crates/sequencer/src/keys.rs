@@ -1,0 +1,234 @@
+//! The two secrets of a validator seat: Ed25519 for votes and connections, BLS12-381 for randomness reveals.
+//!
+//! Both stand in one JSON file that only its owner may read. A file that others can read is refused, as a copied
+//! consensus key lets its holder vote twice in the validator's name.
+
+use commonware_codec::{Copying, DecodeExt as _, Encode as _};
+use commonware_cryptography::{Signer, bls12381, ed25519};
+use commonware_utils::sys_rng;
+use protocol::network::Validator;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a key file.
+const KEY_FILE_BYTES_MAX: u64 = 4096;
+const OWNER_ONLY: u32 = 0o600;
+
+/// A key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be written; it must not exist yet.
+    #[error("cannot write {path}")]
+    Write {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others may read the file.
+    #[error("{path} has mode {mode:o}, but only its owner may have access (600)")]
+    Exposed {
+        /// File.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The content is not a pair of keys.
+    #[error("{path} holds no validator keys: {reason}")]
+    Malformed {
+        /// File.
+        path: PathBuf,
+        /// What is wrong, without the content.
+        reason: &'static str,
+    },
+}
+
+/// The secrets of one validator.
+#[derive(Clone)]
+pub struct ValidatorKeys {
+    pub(crate) consensus: ed25519::PrivateKey,
+    pub(crate) randomness: bls12381::PrivateKey,
+}
+
+impl std::fmt::Debug for ValidatorKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ValidatorKeys").field("public_key", &self.public_key()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    consensus: String,
+    randomness: String,
+}
+
+fn random<S: Signer>() -> S {
+    S::random(sys_rng())
+}
+
+fn decode_hex<T: DecodeExtUnit>(text: &str) -> Option<T> {
+    let bytes = hex::decode(text).ok()?;
+    T::decode_unit(&bytes)
+}
+
+/// Decoding of the key types, which need no configuration.
+trait DecodeExtUnit: Sized {
+    fn decode_unit(bytes: &[u8]) -> Option<Self>;
+}
+
+impl<T: commonware_codec::Read<Cfg = ()>> DecodeExtUnit for T {
+    fn decode_unit(bytes: &[u8]) -> Option<Self> {
+        T::decode(Copying(bytes)).ok()
+    }
+}
+
+/// Decodes an Ed25519 public key from hex.
+pub(crate) fn consensus_key(text: &str) -> Option<ed25519::PublicKey> {
+    decode_hex(text)
+}
+
+/// Decodes a BLS12-381 public key (G1, compressed) from hex; checks the subgroup.
+pub(crate) fn randomness_key(text: &str) -> Option<bls12381::PublicKey> {
+    decode_hex(text)
+}
+
+impl ValidatorKeys {
+    /// New keys from the operating system's randomness.
+    pub fn generate() -> Self {
+        Self { consensus: random(), randomness: random() }
+    }
+
+    /// Keys that everybody can derive: for development networks and tests only.
+    pub fn from_seed(seed: u64) -> Self {
+        Self { consensus: Signer::from_seed(seed), randomness: Signer::from_seed(seed) }
+    }
+
+    /// Ed25519 public key, 64 hex digits.
+    pub fn public_key(&self) -> String {
+        hex::encode(self.consensus.public_key().encode())
+    }
+
+    /// BLS12-381 public key (G1, 48 bytes), 96 hex digits.
+    pub fn randomness_key(&self) -> String {
+        hex::encode(self.randomness.public_key().encode())
+    }
+
+    /// The public entry of this validator in a network file.
+    pub fn validator(&self, p2p: String, api: String) -> Validator {
+        Validator { public_key: self.public_key(), randomness_key: self.randomness_key(), p2p, api }
+    }
+
+    /// Writes a new file with mode 0600, durably; refuses to overwrite one.
+    pub fn store(&self, path: &Path) -> Result<(), KeysError> {
+        let file = KeyFile {
+            consensus: hex::encode(self.consensus.encode()),
+            randomness: hex::encode(self.randomness.encode()),
+        };
+        let text = serde_json::to_string_pretty(&file).expect("two strings always serialise");
+        let write = || -> io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(|source| KeysError::Write { path: path.to_owned(), source })
+    }
+
+    /// Reads a file that [`ValidatorKeys::store`] wrote.
+    pub fn load(path: &Path) -> Result<Self, KeysError> {
+        let read = |source| KeysError::Read { path: path.to_owned(), source };
+        let malformed = |reason| KeysError::Malformed { path: path.to_owned(), reason };
+        let file = File::open(path).map_err(read)?;
+        let mode = file.metadata().map_err(read)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeysError::Exposed { path: path.to_owned(), mode });
+        }
+        let mut text = String::new();
+        file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(read)?;
+        let keys: KeyFile = serde_json::from_str(&text).map_err(|_| malformed("not the expected JSON"))?;
+        Ok(Self {
+            consensus: decode_hex(&keys.consensus).ok_or_else(|| malformed("consensus is not an Ed25519 key"))?,
+            randomness: decode_hex(&keys.randomness).ok_or_else(|| malformed("randomness is not a BLS12-381 key"))?,
+        })
+    }
+
+    /// Reads the file, or creates it with new keys if there is none.
+    pub fn load_or_generate(path: &Path) -> Result<Self, KeysError> {
+        match Self::load(path) {
+            Err(KeysError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let keys = Self::generate();
+                keys.store(path)?;
+                Ok(keys)
+            }
+            result => result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn keys_survive_the_file_and_only_the_owner_reads_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("validator.json");
+        let keys = ValidatorKeys::load_or_generate(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let again = ValidatorKeys::load_or_generate(&path).unwrap();
+        assert_eq!((again.public_key(), again.randomness_key()), (keys.public_key(), keys.randomness_key()));
+        assert_ne!(keys.public_key(), ValidatorKeys::generate().public_key());
+    }
+
+    #[test]
+    fn existing_file_is_never_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("validator.json");
+        ValidatorKeys::from_seed(1).store(&path).unwrap();
+        assert!(matches!(ValidatorKeys::from_seed(2).store(&path), Err(KeysError::Write { .. })));
+        assert_eq!(ValidatorKeys::load(&path).unwrap().public_key(), ValidatorKeys::from_seed(1).public_key());
+    }
+
+    #[test]
+    fn readable_or_malformed_file_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("validator.json");
+        ValidatorKeys::from_seed(1).store(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(ValidatorKeys::load(&path), Err(KeysError::Exposed { mode: 0o640, .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "{\"consensus\":\"00\",\"randomness\":\"00\"}").unwrap();
+        let error = ValidatorKeys::load(&path).unwrap_err();
+        assert!(matches!(error, KeysError::Malformed { .. }));
+        assert!(error.to_string().contains("validator.json"));
+    }
+
+    #[test]
+    fn public_keys_decode_and_have_the_documented_length() {
+        let keys = ValidatorKeys::from_seed(7);
+        assert_eq!(keys.public_key().len(), 64);
+        assert_eq!(keys.randomness_key().len(), 96);
+        assert_eq!(consensus_key(&keys.public_key()), Some(keys.consensus.public_key()));
+        assert_eq!(randomness_key(&keys.randomness_key()), Some(keys.randomness.public_key()));
+        assert_eq!(randomness_key(&keys.public_key()), None);
+    }
+
+    #[test]
+    fn secrets_never_show_in_debug_output() {
+        let keys = ValidatorKeys::from_seed(7);
+        let secret = hex::encode(keys.consensus.encode());
+        assert!(!format!("{keys:?}").contains(&secret));
+    }
+}

@@ -1,0 +1,259 @@
+//! One validator's part in building and judging blocks, and in handing final ones over.
+//!
+//! The engine asks for a proposal or for a verdict; the application decides about content, this module about everything
+//! else: pace, time, randomness, sizes and links. A verdict of `false` is for ever, so whatever may still change (a
+//! timestamp slightly ahead, an application that lags behind) is waited for instead; the engine ends the wait with the
+//! view.
+
+use crate::application::{Application, Propose};
+use crate::block::{self, Block, Entry};
+use crate::committee::{Committee, check_link};
+use crate::keys::ValidatorKeys;
+use crate::limits::{ANCESTORS_MAX, CLOCK_DRIFT_MILLIS_MAX, COMMITMENT_BYTES_MAX};
+use crate::mempool::Mempool;
+use crate::randomness;
+use commonware_consensus::marshal::ancestry::Ancestry;
+use commonware_consensus::simplex::scheme::ed25519::Scheme;
+use commonware_consensus::simplex::types::Context;
+use commonware_cryptography::{Digested, Digestible as _, ed25519, sha256};
+use commonware_runtime::{Clock, Spawner};
+use futures::StreamExt as _;
+use parking_lot::RwLock;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+pub(crate) type RoundContext = Context<sha256::Digest, ed25519::PublicKey>;
+
+/// What one running validator shares between its engine and its handles.
+pub(crate) struct Core {
+    pub committee: Committee,
+    pub keys: ValidatorKeys,
+    pub application: Arc<dyn Application>,
+    pub mempool: Mempool,
+    /// Least time between two blocks.
+    pub pace: Duration,
+    /// Bytes that the entries of a proposal may count.
+    pub proposal_bytes: usize,
+    /// Read while the application proposes or verifies, written while it takes a final block.
+    pub gate: RwLock<()>,
+    /// Newest height that the application has taken.
+    pub heights: watch::Sender<u64>,
+    /// Why the validator cannot go on.
+    pub failure: watch::Sender<Option<String>>,
+}
+
+/// Outcome of judging a block.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Valid,
+    /// Permanently wrong.
+    Invalid(String),
+    /// The application is already past this height; the view is history.
+    Outdated,
+}
+
+fn unix_millis(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+fn at_millis(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+/// Blocks above `height` and up to the parent, oldest first. `None` if the parent is below `height`.
+fn above(height: u64, parent: &Block, mut ancestors: Vec<Arc<Block>>) -> Option<Vec<Arc<Block>>> {
+    if parent.height < height {
+        return None;
+    }
+    ancestors.retain(|block| block.height > height);
+    Some(ancestors)
+}
+
+impl Core {
+    /// Builds a block on `parent`. Blocks the thread.
+    fn build(
+        &self,
+        parent: &Digested<Block>,
+        ancestors: Vec<Arc<Block>>,
+        view: u64,
+        now: u64,
+    ) -> Option<Digested<Block>> {
+        let _gate = self.gate.read();
+        let (parent_digest, parent) = (parent.digest().0, parent.inner());
+        let ancestors = above(self.application.finalized_height(), parent, ancestors)?;
+        let height = parent.height + 1;
+        let reveal = randomness::reveal(&self.keys.randomness, self.committee.chain_id(), height);
+        let randomness = randomness::mix(&parent.randomness, &reveal);
+        let timestamp_millis = now.max(parent.timestamp_millis);
+        let ordered: HashSet<_> = ancestors.iter().flat_map(|block| &block.entries).flat_map(Entry::hashes).collect();
+        let candidates = self.mempool.candidates(&ordered, self.proposal_bytes, height);
+        let request = Propose { ancestors: &ancestors, parent, timestamp_millis, randomness, candidates };
+        let proposal = self.application.propose(request)?;
+        self.mempool.reject(&proposal.rejected);
+        let (entries, commitment) = (proposal.entries, proposal.commitment);
+        if let Err(reason) = block::check_entries(&entries) {
+            tracing::error!(height, reason, "the application proposed entries that cannot stand in a block");
+            return None;
+        }
+        if commitment.len() > COMMITMENT_BYTES_MAX {
+            tracing::error!(height, bytes = commitment.len(), limit = COMMITMENT_BYTES_MAX, "commitment is too large");
+            return None;
+        }
+        let parent = parent_digest;
+        let block = Block { parent, height, view, timestamp_millis, reveal, randomness, entries, commitment };
+        let digest = sha256::Digest(block.digest());
+        Some(Digested::precomputed(block, digest))
+    }
+
+    /// Judges `block` on `parent`. Blocks the thread.
+    fn judge(&self, parent: &Digested<Block>, ancestors: Vec<Arc<Block>>, block: &Block, view: u64) -> Verdict {
+        if block.view != view {
+            return Verdict::Invalid(format!("it names view {}, proposed in view {view}", block.view));
+        }
+        if let Err(field) = check_link(parent.inner(), parent.digest().0, block) {
+            return Verdict::Invalid(format!("{field} does not follow the parent"));
+        }
+        if let Err(error) = self.committee.verify_reveal(block) {
+            return Verdict::Invalid(error.to_string());
+        }
+        let _gate = self.gate.read();
+        let Some(ancestors) = above(self.application.finalized_height(), parent.inner(), ancestors) else {
+            return Verdict::Outdated;
+        };
+        if self.application.verify(&ancestors, block) {
+            return Verdict::Valid;
+        }
+        Verdict::Invalid("the application refuses it".to_owned())
+    }
+
+    /// Hands a final block to the application, unless it has it. Blocks the thread.
+    pub fn deliver(&self, block: &Block) -> Result<(), String> {
+        let _gate = self.gate.write();
+        if block.height > self.application.finalized_height() {
+            self.application
+                .finalized(block)
+                .map_err(|reason| format!("the application cannot take block {}: {reason}", block.height))?;
+        }
+        self.mempool.finalized(&block.entries);
+        self.heights.send_if_modified(|height| {
+            let newer = block.height > *height;
+            *height = block.height.max(*height);
+            newer
+        });
+        Ok(())
+    }
+
+    /// Blocks that the application has not taken, oldest first, up to the newest of `ancestry`. `None` if they are more
+    /// than [`ANCESTORS_MAX`] or cannot be had.
+    async fn unfinalised(&self, mut ancestry: impl Ancestry<Block>) -> Option<Vec<Arc<Block>>> {
+        let height = *self.heights.borrow();
+        let mut ancestors = Vec::new();
+        while ancestry.peek().is_none_or(|block| block.inner().height > height) {
+            let block = ancestry.next().await?;
+            if block.inner().height <= height {
+                break;
+            }
+            if ancestors.len() == ANCESTORS_MAX {
+                return None;
+            }
+            ancestors.push(block.inner_shared());
+        }
+        ancestors.reverse();
+        Some(ancestors)
+    }
+
+    /// Waits until at most [`ANCESTORS_MAX`] blocks are between the application and `parent`.
+    async fn caught_up(&self, parent: &Block) {
+        let mut heights = self.heights.subscribe();
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = heights.wait_for(|height| parent.height <= height + ANCESTORS_MAX as u64).await;
+    }
+}
+
+/// Runs `work` on a blocking thread; `None` if the runtime is stopping.
+async fn blocking<E: Spawner, T: Send + 'static>(context: &E, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    context.child("application").shared(true).spawn(move |_| async move { work() }).await.ok()
+}
+
+/// Takes final blocks in order and hands each to the application.
+pub(crate) async fn deliver_all<E: Spawner>(
+    context: E,
+    core: Arc<Core>,
+    mut blocks: tokio::sync::mpsc::Receiver<(Digested<Block>, commonware_utils::acknowledgement::Exact)>,
+) {
+    use commonware_utils::Acknowledgement as _;
+    while let Some((block, delivered)) = blocks.recv().await {
+        let (taker, block) = (core.clone(), block.inner_shared());
+        match blocking(&context, move || taker.deliver(&block)).await {
+            Some(Ok(())) => delivered.acknowledge(),
+            Some(Err(reason)) => {
+                core.failure.send_replace(Some(reason));
+                // Dropping the acknowledgement would stop the engine with a less helpful message.
+                return std::future::pending().await;
+            }
+            None => return,
+        }
+    }
+}
+
+/// The engine's view of a validator.
+#[derive(Clone)]
+pub(crate) struct Orderer(pub Arc<Core>);
+
+impl<E: Clock + Spawner> commonware_consensus::Application<E> for Orderer {
+    type SigningScheme = Scheme;
+    type Context = RoundContext;
+    type Block = Block;
+    type Input = ();
+
+    async fn propose(
+        &mut self,
+        (context, round): (E, RoundContext),
+        ancestry: impl Ancestry<Block>,
+        (): (),
+    ) -> Option<Digested<Block>> {
+        let parent = ancestry.peek()?.clone();
+        // At most one pace from now: a parent ahead of this clock must not cost the turn.
+        let earliest = at_millis(parent.inner().timestamp_millis) + self.0.pace;
+        let now = context.current();
+        context.sleep_until(earliest.min(now + self.0.pace)).await;
+        let ancestors = self.0.unfinalised(ancestry).await?;
+        let (core, now, view) = (self.0.clone(), unix_millis(context.current()), round.round.view().get());
+        blocking(&context, move || core.build(&parent, ancestors, view, now)).await?
+    }
+
+    async fn verify(&mut self, (context, round): (E, RoundContext), mut ancestry: impl Ancestry<Block>) -> bool {
+        let Some((block, parent)) = block_and_parent(&mut ancestry).await else {
+            return std::future::pending().await;
+        };
+        let acceptable = block.inner().timestamp_millis.saturating_sub(CLOCK_DRIFT_MILLIS_MAX);
+        if at_millis(acceptable) > context.current() {
+            tracing::debug!(height = block.inner().height, "block is ahead of the clock, its vote waits");
+            context.sleep_until(at_millis(acceptable)).await;
+        }
+        self.0.caught_up(parent.inner()).await;
+        let Some(ancestors) = self.0.unfinalised(ancestry).await else { return std::future::pending().await };
+        let (core, view, judged) = (self.0.clone(), round.round.view().get(), block.inner_shared());
+        match blocking(&context, move || core.judge(&parent, ancestors, &judged, view)).await {
+            Some(Verdict::Valid) => true,
+            Some(Verdict::Invalid(reason)) => {
+                let seat = self.0.committee.proposer(view);
+                tracing::warn!(height = block.inner().height, view, seat, reason, "block refused");
+                false
+            }
+            Some(Verdict::Outdated) | None => std::future::pending().await,
+        }
+    }
+}
+
+/// Takes the block from the stream and leaves the stream at its parent.
+async fn block_and_parent(ancestry: &mut impl Ancestry<Block>) -> Option<(Digested<Block>, Digested<Block>)> {
+    let block = ancestry.next().await?;
+    let parent = ancestry.clone().next().await?;
+    Some((block, parent))
+}
+
+#[cfg(test)]
+mod tests;

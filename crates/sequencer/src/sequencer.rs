@@ -1,0 +1,398 @@
+//! Starting, asking and stopping one validator.
+//!
+//! Every validator has its own thread with its own runtime, its own directory and its own port, so that several live
+//! in one process as they would in several. The directory holds `lock`, `history.redb` (final blocks), `consensus/`
+//! (the engine's write-ahead log, which keeps it from voting twice) and `evidence.jsonl`. Two processes never share it.
+
+use crate::application::Application;
+use crate::block::Block;
+use crate::committee::Committee;
+use crate::engine::{self, Setup};
+use crate::evidence::EvidenceLog;
+use crate::history::{History, HistoryError};
+use crate::keys::ValidatorKeys;
+use crate::limits::{BLOCK_MILLIS_MAX, FINALIZED_BLOCKS_MAX, Limits, RECENT_BLOCKS_MAX};
+use crate::mempool::{Mempool, SubmitError};
+use crate::orderer::Core;
+use bytes::Bytes;
+use commonware_runtime::Runner as _;
+use parking_lot::{Mutex, RwLock};
+use protocol::api::{CertifiedBlock, ValidatorStatus};
+use std::any::Any;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// Threads of one validator's runtime; blocking work has its own.
+const WORKER_THREADS: usize = 1;
+/// Threads for file access and for the application.
+const BLOCKING_THREADS_MAX: usize = 64;
+
+/// Everything that a validator is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Secrets of the seat.
+    pub keys: ValidatorKeys,
+    /// The committee, which must contain the keys.
+    pub committee: Committee,
+    /// Where to listen for the other validators; they dial the address in the committee.
+    pub listen: SocketAddr,
+    /// Directory of this validator alone; created if missing.
+    pub directory: PathBuf,
+    /// Unix milliseconds of genesis, the same on every validator.
+    pub genesis_timestamp_millis: u64,
+    /// Least time between two blocks in milliseconds (0..=60_000); 0 is as fast as the quorum can.
+    pub block_millis: u64,
+    /// What this validator queues and proposes.
+    pub limits: Limits,
+}
+
+/// A validator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The directory cannot be created or written.
+    #[error("cannot use {path}")]
+    Directory {
+        /// Directory or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process, or another validator of this one, uses the directory.
+    #[error("{path} is in use by another validator: stop it, or choose another directory")]
+    Locked {
+        /// Directory.
+        path: PathBuf,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen for validators on {address}")]
+    Address {
+        /// Address.
+        address: SocketAddr,
+        /// Why; most often it is in use.
+        source: io::Error,
+    },
+    /// The keys are of no validator in the committee.
+    #[error("the keys ({public_key}) are of none of the {validators} validators in the committee")]
+    NotAMember {
+        /// Consensus key.
+        public_key: String,
+        /// Size of the committee.
+        validators: usize,
+    },
+    /// The pace is out of range.
+    #[error("block pace is {millis} ms, the limit is {BLOCK_MILLIS_MAX}")]
+    Pace {
+        /// What was asked.
+        millis: u64,
+    },
+    /// The history cannot be used.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The directory belongs to a network with another genesis.
+    #[error("{path} holds the history of another network: its genesis differs")]
+    GenesisMismatch {
+        /// History file.
+        path: PathBuf,
+    },
+    /// The application has blocks that the history lacks.
+    #[error("the application is at height {application}, but {path} ends at {stored}: they belong to different runs")]
+    ApplicationAhead {
+        /// Height of the application.
+        application: u64,
+        /// Last stored height.
+        stored: u64,
+        /// History file.
+        path: PathBuf,
+    },
+    /// The application refused a final block that it had missed.
+    #[error("{0}")]
+    Application(String),
+    /// The engine failed, most often on damaged files.
+    #[error("consensus cannot start from {path}: {reason}")]
+    Engine {
+        /// Directory of the engine.
+        path: PathBuf,
+        /// What the engine said.
+        reason: String,
+    },
+}
+
+/// Final blocks cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FinalizedError {
+    /// The validator has stopped.
+    #[error("the validator has stopped")]
+    Stopped,
+    /// The history cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
+/// What exists only while the validator runs.
+struct Running {
+    core: Arc<Core>,
+    history: Arc<History>,
+    evidence: EvidenceLog,
+}
+
+type Slot = Arc<RwLock<Option<Running>>>;
+
+struct Inner {
+    seat: u32,
+    slot: Slot,
+    heights: watch::Receiver<u64>,
+    failure: watch::Receiver<Option<String>>,
+    stop: watch::Sender<bool>,
+    done: watch::Receiver<bool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// Handle of a running validator; cheap to clone. When the last one is dropped, the validator stops by itself.
+#[derive(Clone)]
+pub struct Sequencer(Arc<Inner>);
+
+fn directory_error(path: &Path) -> impl FnOnce(io::Error) -> StartError {
+    |source| StartError::Directory { path: path.to_owned(), source }
+}
+
+/// Creates the directory and takes its lock, which lasts as long as the file is open.
+fn lock_directory(directory: &Path) -> Result<File, StartError> {
+    fs::create_dir_all(directory).map_err(directory_error(directory))?;
+    let path = directory.join("lock");
+    let file = File::options().create(true).append(true).open(&path).map_err(directory_error(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::Locked { path: directory.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StartError::Directory { path, source }),
+    }
+}
+
+/// Opens the history, and stores genesis in a new one.
+fn open_history(directory: &Path, genesis: &Block) -> Result<History, StartError> {
+    let history = History::open(&directory.join("history.redb"))?;
+    match history.block(0)? {
+        Some(stored) if stored != *genesis => {
+            return Err(StartError::GenesisMismatch { path: history.path().to_owned() });
+        }
+        Some(_) => {}
+        None => {
+            history.put_block(0, genesis.digest(), genesis.encode());
+            history.commit()?;
+        }
+    }
+    Ok(history)
+}
+
+/// Brings the application to the end of the history, and the mempool to know what is final. Returns the last height.
+fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
+    let (application, stored) = (core.application.finalized_height(), history.tip().unwrap_or(0));
+    if application > stored {
+        return Err(StartError::ApplicationAhead { application, stored, path: history.path().to_owned() });
+    }
+    let first = (application + 1).min(stored.saturating_sub(RECENT_BLOCKS_MAX) + 1);
+    for height in first..=stored {
+        if let Some(block) = history.block(height)? {
+            core.deliver(&block).map_err(StartError::Application)?;
+        }
+    }
+    Ok(stored)
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("unknown panic").to_owned()
+}
+
+/// Why the engine ended.
+async fn supervise(
+    context: commonware_runtime::tokio::Context,
+    setup: Setup,
+    ready: oneshot::Sender<()>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), String> {
+    let mut failure = setup.core.failure.subscribe();
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+        reason = failure.wait_for(Option::is_some) => Err(reason.ok().and_then(|r| r.clone()).unwrap_or_default()),
+        part = engine::run(context, setup, ready) => Err(format!("the {part} actor ended unexpectedly")),
+    }
+}
+
+/// Body of the validator's thread: returns when stopped or failed, with everything released.
+fn run_thread(directory: &Path, setup: Setup, ready: oneshot::Sender<()>, stop: watch::Receiver<bool>) {
+    let core = setup.core.clone();
+    let config = commonware_runtime::tokio::Config::new()
+        .with_worker_threads(WORKER_THREADS)
+        .with_max_blocking_threads(BLOCKING_THREADS_MAX)
+        .with_storage_directory(directory);
+    let runner = commonware_runtime::tokio::Runner::new(config);
+    let outcome = catch_unwind(AssertUnwindSafe(|| runner.start(|context| supervise(context, setup, ready, stop))));
+    let reason = match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(reason)) => reason,
+        Err(panic) => panic_text(&*panic),
+    };
+    tracing::error!(directory = %directory.display(), reason, "validator failed");
+    core.failure.send_if_modified(|failure| {
+        let first = failure.is_none();
+        failure.get_or_insert(reason);
+        first
+    });
+}
+
+impl Sequencer {
+    /// Starts a validator and returns when it takes part. Blocks the thread: final blocks that the application has
+    /// missed are handed to it first.
+    pub fn start(config: Config, application: Arc<dyn Application>) -> Result<Self, StartError> {
+        let Config { keys, committee, listen, directory, genesis_timestamp_millis, block_millis, limits } = config;
+        if block_millis > BLOCK_MILLIS_MAX {
+            return Err(StartError::Pace { millis: block_millis });
+        }
+        let seat = committee
+            .seat(&keys.public_key())
+            .filter(|seat| committee.owns(*seat, &keys))
+            .ok_or_else(|| StartError::NotAMember { public_key: keys.public_key(), validators: committee.size() })?;
+        let lock = lock_directory(&directory)?;
+        drop(TcpListener::bind(listen).map_err(|source| StartError::Address { address: listen, source })?);
+        let genesis = Block::genesis(committee.chain_id(), genesis_timestamp_millis, application.genesis_commitment());
+        let history = Arc::new(open_history(&directory, &genesis)?);
+        let evidence_path = directory.join("evidence.jsonl");
+        let evidence = EvidenceLog::open(&evidence_path, committee.clone()).map_err(directory_error(&evidence_path))?;
+        let core = Arc::new(Core {
+            committee,
+            keys,
+            application,
+            mempool: Mempool::new(limits),
+            pace: Duration::from_millis(block_millis),
+            proposal_bytes: limits.proposal_bytes(),
+            gate: RwLock::new(()),
+            heights: watch::Sender::new(0),
+            failure: watch::Sender::new(None),
+        });
+        let height = catch_up(&core, &history)?;
+        tracing::info!(seat, height, %listen, directory = %directory.display(), "validator starts");
+        let setup = Setup { core, history, evidence, genesis, listen };
+        Self::spawn(seat, directory, lock, setup)
+    }
+
+    fn spawn(seat: u32, directory: PathBuf, lock: File, setup: Setup) -> Result<Self, StartError> {
+        let core = setup.core.clone();
+        let running = Running { core: core.clone(), history: setup.history.clone(), evidence: setup.evidence.clone() };
+        let slot: Slot = Arc::new(RwLock::new(Some(running)));
+        let (heights, failure) = (core.heights.subscribe(), core.failure.subscribe());
+        drop(core);
+        let (stop, stopped) = watch::channel(false);
+        let (finished, done) = watch::channel(false);
+        let (ready, started) = oneshot::channel();
+        let (consensus, released) = (directory.join("consensus"), slot.clone());
+        let path = consensus.clone();
+        let body = move || {
+            run_thread(&consensus, setup, ready, stopped);
+            released.write().take();
+            drop(lock);
+            finished.send_replace(true);
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("validator-{seat}"))
+            .spawn(body)
+            .map_err(directory_error(&directory))?;
+        let thread = Mutex::new(Some(thread));
+        let sequencer = Self(Arc::new(Inner { seat, slot, heights, failure, stop, done, thread }));
+        if futures::executor::block_on(started).is_err() {
+            sequencer.join();
+            let reason = sequencer.failure().unwrap_or_else(|| "it ended before it was ready".to_owned());
+            return Err(StartError::Engine { path, reason });
+        }
+        Ok(sequencer)
+    }
+
+    /// Queues an opaque transaction and returns its hash; it is ordered unless this validator stops before its turn.
+    /// The same bytes are queued once, also when they became final lately.
+    pub fn submit(&self, namespace: u64, payload: Bytes) -> Result<[u8; 32], SubmitError> {
+        self.0.slot.read().as_ref().ok_or(SubmitError::Stopped)?.core.mempool.submit(namespace, payload)
+    }
+
+    /// Final blocks from height `from` (at least 1) on with their proofs, without gaps: at most `max`,
+    /// [`FINALIZED_BLOCKS_MAX`] and about 8 MiB. Empty if `from` is not final yet. Reads the disk.
+    pub fn finalized(&self, from: u64, max: usize) -> Result<Vec<CertifiedBlock>, FinalizedError> {
+        let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
+        Ok(history.certified(from, self.height(), max.min(FINALIZED_BLOCKS_MAX))?)
+    }
+
+    /// Block 0, which has no certificate.
+    pub fn genesis(&self) -> Result<Block, FinalizedError> {
+        let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
+        Ok(history.block(0)?.expect("genesis is stored before the start"))
+    }
+
+    /// Newest height that the application has taken.
+    pub fn height(&self) -> u64 {
+        *self.0.heights.borrow()
+    }
+
+    /// Follows [`Sequencer::height`]; closes when the validator stops.
+    pub fn heights(&self) -> watch::Receiver<u64> {
+        self.0.heights.clone()
+    }
+
+    /// Seat, height, queue and evidence.
+    pub fn status(&self) -> ValidatorStatus {
+        let slot = self.0.slot.read();
+        let (pending, evidence) =
+            slot.as_ref().map_or((0, 0), |running| (running.core.mempool.len() as u64, running.evidence.count()));
+        ValidatorStatus { seat: self.0.seat, height: self.height(), pending, evidence }
+    }
+
+    /// Why the validator failed, if it did. It has stopped then.
+    pub fn failure(&self) -> Option<String> {
+        self.0.failure.borrow().clone()
+    }
+
+    /// Follows [`Sequencer::failure`]; closes when the validator stops.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.0.failure.clone()
+    }
+
+    /// Whether the validator still runs.
+    pub fn is_running(&self) -> bool {
+        !*self.0.done.borrow()
+    }
+
+    /// Stops the validator. When this returns, its thread has ended, its port is free and its directory unlocked.
+    pub async fn stop(self) {
+        self.0.stop.send_replace(true);
+        let mut done = self.0.done.clone();
+        // An error means that the thread is gone, which is what is waited for.
+        let _ = done.wait_for(|done| *done).await;
+        self.join();
+    }
+
+    /// [`Sequencer::stop`] for callers outside an asynchronous runtime.
+    pub fn stop_blocking(self) {
+        self.0.stop.send_replace(true);
+        self.join();
+    }
+
+    fn join(&self) {
+        let thread = self.0.thread.lock().take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!(seat = self.0.seat, "the validator's thread panicked");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! A committee on free ports with a recording application on each seat.
+
+use bytes::Bytes;
+use protocol::api::CertifiedBlock;
+use sequencer::{
+    Application, Block, Committee, Config, Limits, Proposal, Propose, Sequencer, StartError, ValidatorKeys,
+};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Chain id of all test networks.
+pub const CHAIN_ID: u64 = 5886;
+/// No test waits longer than this for anything.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A payload that no honest application accepts.
+pub const POISON: &[u8] = b"poison";
+
+/// Remembers what became final; refuses blocks that carry [`POISON`] unless it is corrupt.
+#[derive(Default)]
+pub struct Recorder {
+    /// Proposes [`POISON`] in every block, and accepts anything.
+    pub corrupt: AtomicBool,
+    /// Blocks refused.
+    pub refused: AtomicU64,
+    /// Fails to take the next final block.
+    pub broken: AtomicBool,
+    taken: Mutex<BTreeMap<u64, Block>>,
+}
+
+fn poisoned(block: &Block) -> bool {
+    block.entries.iter().flat_map(|entry| &entry.transactions).any(|payload| payload == POISON)
+}
+
+fn commitment(height: u64) -> Bytes {
+    Bytes::from(height.to_be_bytes().to_vec())
+}
+
+impl Recorder {
+    pub fn blocks(&self) -> BTreeMap<u64, Block> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+impl Application for Recorder {
+    fn genesis_commitment(&self) -> Bytes {
+        commitment(0)
+    }
+
+    fn propose(&self, request: Propose<'_>) -> Option<Proposal> {
+        check_ancestors(request.ancestors, request.parent, self.finalized_height());
+        let height = request.height();
+        let mut entries = request.candidates;
+        if self.corrupt.load(Ordering::SeqCst) {
+            entries = vec![sequencer::Entry { namespace: 0, transactions: vec![Bytes::from_static(POISON)] }];
+        }
+        Some(Proposal { entries, commitment: commitment(height), rejected: vec![] })
+    }
+
+    fn verify(&self, ancestors: &[Arc<Block>], block: &Block) -> bool {
+        if let Some(parent) = ancestors.last() {
+            check_ancestors(ancestors, parent, self.finalized_height());
+            assert_eq!(block.parent, parent.digest());
+        }
+        let valid = self.corrupt.load(Ordering::SeqCst) || !poisoned(block);
+        self.refused.fetch_add(u64::from(!valid), Ordering::SeqCst);
+        valid && block.commitment == commitment(block.height)
+    }
+
+    fn finalized(&self, block: &Block) -> Result<(), String> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err("disk on fire".to_owned());
+        }
+        let mut taken = self.taken.lock().unwrap();
+        let last = taken.last_key_value().map_or(0, |(height, _)| *height);
+        assert_eq!(block.height, last + 1, "final blocks come in height order without gaps");
+        taken.insert(block.height, block.clone());
+        Ok(())
+    }
+
+    fn finalized_height(&self) -> u64 {
+        self.taken.lock().unwrap().last_key_value().map_or(0, |(height, _)| *height)
+    }
+}
+
+/// The promise of [`Application`]: ancestors continue what was taken, up to the parent.
+fn check_ancestors(ancestors: &[Arc<Block>], parent: &Block, taken: u64) {
+    let heights: Vec<u64> = ancestors.iter().map(|block| block.height).collect();
+    assert_eq!(heights, (taken + 1..=parent.height).collect::<Vec<_>>());
+}
+
+/// A free port outside the range from which the system takes ports for outgoing connections.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..20_000 {
+        let offset = NEXT.fetch_add(1, Ordering::SeqCst);
+        let port = 10_000 + (std::process::id() as u16).wrapping_mul(97).wrapping_add(offset) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port between 10000 and 30000");
+}
+
+/// A network whose validators are started and stopped one by one.
+pub struct Cluster {
+    pub committee: Committee,
+    pub block_millis: u64,
+    pub recorders: Vec<Arc<Recorder>>,
+    pub running: Vec<Option<Sequencer>>,
+    keys: Vec<ValidatorKeys>,
+    ports: Vec<u16>,
+    root: PathBuf,
+    /// Removes the directories of a network that chose its own at the end.
+    _directory: TempDir,
+}
+
+impl Cluster {
+    /// A network of one in a directory that outlives it.
+    pub fn single_in(root: PathBuf, block_millis: u64) -> Self {
+        let mut cluster = Self::new(1, block_millis);
+        cluster.root = root;
+        cluster
+    }
+
+    /// A network of `size` validators, none of them started.
+    pub fn new(size: usize, block_millis: u64) -> Self {
+        let keys: Vec<_> = (0..size as u64).map(ValidatorKeys::from_seed).collect();
+        let ports: Vec<_> = keys.iter().map(|_| free_port()).collect();
+        let validators: Vec<_> = keys
+            .iter()
+            .zip(&ports)
+            .map(|(keys, port)| keys.validator(format!("127.0.0.1:{port}"), String::new()))
+            .collect();
+        let directory = TempDir::new().unwrap();
+        Self {
+            committee: Committee::new(&validators, CHAIN_ID).unwrap(),
+            block_millis,
+            recorders: keys.iter().map(|_| Arc::default()).collect(),
+            running: keys.iter().map(|_| None).collect(),
+            keys,
+            ports,
+            root: directory.path().to_owned(),
+            _directory: directory,
+        }
+    }
+
+    /// A network of `size` running validators.
+    pub fn start(size: usize, block_millis: u64) -> Self {
+        let mut cluster = Self::new(size, block_millis);
+        (0..size).for_each(|seat| cluster.start_seat(seat));
+        cluster
+    }
+
+    pub fn config(&self, seat: usize) -> Config {
+        Config {
+            keys: self.keys[seat].clone(),
+            committee: self.committee.clone(),
+            listen: ([127, 0, 0, 1], self.ports[seat]).into(),
+            directory: self.root.join(format!("validator-{seat}")),
+            genesis_timestamp_millis: 1_000,
+            block_millis: self.block_millis,
+            limits: Limits::default(),
+        }
+    }
+
+    pub fn try_start(&self, seat: usize) -> Result<Sequencer, StartError> {
+        Sequencer::start(self.config(seat), self.recorders[seat].clone())
+    }
+
+    pub fn start_seat(&mut self, seat: usize) {
+        self.running[seat] = Some(self.try_start(seat).unwrap());
+    }
+
+    pub fn stop_seat(&mut self, seat: usize) {
+        self.running[seat].take().unwrap().stop_blocking();
+    }
+
+    pub fn stop_all(&mut self) {
+        (0..self.running.len()).filter(|seat| self.running[*seat].is_some()).collect::<Vec<_>>().into_iter().for_each(
+            |seat| {
+                self.stop_seat(seat);
+            },
+        );
+    }
+
+    pub fn seat(&self, seat: usize) -> &Sequencer {
+        self.running[seat].as_ref().unwrap()
+    }
+
+    /// Waits until every running validator is at `height`.
+    pub fn wait_for(&self, height: u64) {
+        for sequencer in self.running.iter().flatten() {
+            wait_for(sequencer, height);
+        }
+    }
+
+    /// All final blocks of a seat from `from` on, checked as a follower would.
+    pub fn follow(&self, seat: usize, from: u64) -> Vec<Block> {
+        self.verify(&self.pages(seat, from))
+    }
+
+    /// All final blocks of a seat from `from` on.
+    pub fn pages(&self, seat: usize, from: u64) -> Vec<CertifiedBlock> {
+        let mut all: Vec<CertifiedBlock> = Vec::new();
+        loop {
+            let page = self.seat(seat).finalized(from + all.len() as u64, 7).unwrap();
+            if page.is_empty() {
+                return all;
+            }
+            all.extend(page);
+        }
+    }
+
+    /// Checks blocks one after another.
+    pub fn verify(&self, certified: &[CertifiedBlock]) -> Vec<Block> {
+        let mut blocks: Vec<Block> = Vec::new();
+        for next in certified {
+            let block = match blocks.last() {
+                Some(parent) => self.committee.verify_child(parent, next),
+                None => self.committee.verify(next),
+            };
+            blocks.push(block.unwrap());
+        }
+        blocks
+    }
+
+    pub fn directory(&self, seat: usize) -> PathBuf {
+        self.config(seat).directory
+    }
+}
+
+/// Waits until a validator is at `height`.
+pub fn wait_for(sequencer: &Sequencer, height: u64) {
+    let mut heights = sequencer.heights();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let reached = runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, heights.wait_for(|now| *now >= height)).await.map(|result| result.is_ok())
+    });
+    assert_eq!(reached, Ok(true), "height {height} not reached, at {}: {:?}", sequencer.height(), sequencer.failure());
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop_all();
+    }
+}

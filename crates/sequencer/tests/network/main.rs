@@ -1,0 +1,8 @@
+//! Networks of real validators over loopback TCP, each with its own directory.
+
+mod cluster;
+mod durability;
+mod faults;
+mod figures;
+mod ordering;
+mod startup;

@@ -1,0 +1,127 @@
+//! What a healthy network promises.
+
+use crate::cluster::{CHAIN_ID, Cluster};
+use bytes::Bytes;
+use sequencer::{Block, SubmitError, limits, mix_randomness, transaction_hash};
+
+#[test]
+fn four_validators_agree_on_every_block() {
+    let cluster = Cluster::start(4, 20);
+    cluster.wait_for(10);
+    let chain = cluster.follow(0, 1);
+    assert!(chain.len() >= 10);
+    for seat in 1..4 {
+        assert_eq!(cluster.follow(seat, 1)[..10], chain[..10]);
+    }
+    for recorder in &cluster.recorders {
+        assert_eq!(recorder.blocks().into_values().take(10).collect::<Vec<_>>(), chain[..10]);
+    }
+}
+
+#[test]
+fn blocks_keep_pace_and_continue_genesis() {
+    let cluster = Cluster::start(4, 50);
+    cluster.wait_for(8);
+    let chain = cluster.follow(2, 1);
+    let genesis = Block::genesis(CHAIN_ID, 1_000, Bytes::from(vec![0; 8]));
+    assert_eq!(cluster.seat(1).genesis().unwrap(), genesis);
+    assert_eq!(chain[0].parent, genesis.digest());
+    assert_eq!(chain[0].randomness, mix_randomness(&genesis.randomness, &chain[0].reveal));
+    for pair in chain.windows(2) {
+        assert!(pair[1].timestamp_millis >= pair[0].timestamp_millis + 50, "blocks are at least a pace apart");
+        assert_ne!(pair[0].randomness, pair[1].randomness);
+    }
+}
+
+#[test]
+fn transactions_of_many_namespaces_are_ordered_and_read_back() {
+    let cluster = Cluster::start(4, 20);
+    let payload = |namespace: u64, i: u8| Bytes::from(vec![namespace as u8, i]);
+    let mut sent = Vec::new();
+    for namespace in [9, 1, 4] {
+        for i in 0..20 {
+            // Every validator hears of every transaction, as when a client posts to all.
+            let hashes = (0..4).map(|seat| cluster.seat(seat).submit(namespace, payload(namespace, i)).unwrap());
+            let hashes: Vec<_> = hashes.collect();
+            assert!(hashes.iter().all(|hash| *hash == transaction_hash(namespace, &payload(namespace, i))));
+            sent.push((namespace, payload(namespace, i)));
+        }
+    }
+    let mut height = 1;
+    let ordered = loop {
+        cluster.wait_for(height);
+        let chain = cluster.follow(3, 1);
+        let count: usize = chain.iter().map(Block::transaction_count).sum();
+        if count >= sent.len() {
+            break chain;
+        }
+        height += 1;
+    };
+    for namespace in [9, 1, 4] {
+        let read: Vec<Bytes> = ordered
+            .iter()
+            .flat_map(|block| &block.entries)
+            .filter(|entry| entry.namespace == namespace)
+            .flat_map(|entry| entry.transactions.clone())
+            .collect();
+        assert_eq!(read, (0..20).map(|i| payload(namespace, i)).collect::<Vec<_>>(), "once each, in order");
+    }
+    cluster.wait_for(ordered.len() as u64);
+    assert!((0..4).all(|seat| cluster.seat(seat).status().pending == 0), "final transactions leave every mempool");
+}
+
+#[test]
+fn a_transaction_sent_again_after_it_is_final_is_not_ordered_again() {
+    let cluster = Cluster::start(1, 10);
+    let sequencer = cluster.seat(0);
+    sequencer.submit(7, Bytes::from_static(b"once")).unwrap();
+    let mut height = 1;
+    while cluster.follow(0, 1).iter().all(|block| block.transaction_count() == 0) {
+        height += 1;
+        cluster.wait_for(height);
+    }
+    sequencer.submit(7, Bytes::from_static(b"once")).unwrap();
+    sequencer.submit(7, Bytes::from_static(b"twice")).unwrap();
+    while cluster.follow(0, 1).iter().map(Block::transaction_count).sum::<usize>() < 2 {
+        height += 1;
+        cluster.wait_for(height);
+    }
+    let read: Vec<_> =
+        cluster.follow(0, 1).into_iter().flat_map(|block| block.entries).flat_map(|entry| entry.transactions).collect();
+    assert_eq!(read, [&b"once"[..], b"twice"]);
+}
+
+#[test]
+fn transactions_beyond_the_size_limits_are_refused() {
+    let cluster = Cluster::start(1, 20);
+    let sequencer = cluster.seat(0);
+    let largest = Bytes::from(vec![1; limits::TRANSACTION_BYTES_MAX]);
+    let larger = Bytes::from(vec![1; limits::TRANSACTION_BYTES_MAX + 1]);
+    sequencer.submit(1, largest).unwrap();
+    assert_eq!(sequencer.submit(1, larger), Err(SubmitError::Size { bytes: 131_073 }));
+    assert_eq!(sequencer.submit(1, Bytes::new()), Err(SubmitError::Size { bytes: 0 }));
+}
+
+#[test]
+fn a_single_validator_is_a_network() {
+    let cluster = Cluster::start(1, 10);
+    cluster.wait_for(5);
+    assert_eq!(cluster.committee.quorum(), 1);
+    let status = cluster.seat(0).status();
+    assert_eq!((status.seat, status.evidence), (0, 0));
+    assert!(cluster.follow(0, 1).len() >= 5);
+}
+
+#[test]
+fn pages_of_final_blocks_are_bounded_and_start_where_asked() {
+    let cluster = Cluster::start(1, 10);
+    cluster.wait_for(6);
+    let sequencer = cluster.seat(0);
+    let heights = |from, max| -> Vec<u64> {
+        sequencer.finalized(from, max).unwrap().into_iter().map(|certified| certified.height).collect()
+    };
+    assert_eq!(heights(0, 2), [1, 2], "genesis has no certificate");
+    assert_eq!(heights(3, 3), [3, 4, 5]);
+    assert_eq!(heights(u64::MAX, 3), [0; 0]);
+    assert_eq!(heights(1, 0), [0; 0]);
+}
