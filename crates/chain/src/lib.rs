@@ -1,1 +1,57 @@
 //! Execute ordered blocks on the EVM and keep the resulting state.
+//!
+//! A validator proposes or verifies a block on top of any block it has seen notarised, and finalises what the quorum
+//! finalised; nothing is ever rolled back. Blocks, headers, receipts and roots are Ethereum's (Osaka rules), so every
+//! Ethereum tool can read them.
+//!
+//! ```text
+//! propose ─┐                 ┌─ pending blocks (in memory, by hash)
+//!          ├─▶ executor ──▶ state trie ──▶ header      finalize ──▶ one durable write ──▶ subscribers
+//! verify ──┘        ▲                                                     │
+//!                   └──────────── StateView (a snapshot of the store) ◀───┘
+//! ```
+//!
+//! ```no_run
+//! use chain::{BlockAttributes, Chain, ChainConfig, GenesisSpec};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let genesis = GenesisSpec::default();
+//! let chain = Chain::open("state/chain".as_ref(), &genesis, ChainConfig::default())?;
+//! let head = chain.head();
+//! let attributes = BlockAttributes { timestamp: head.header.timestamp + 1, ..Default::default() };
+//! let block = chain.propose(head.hash, attributes, &[])?;
+//! let record = chain.finalize(block.hash)?;
+//! assert_eq!(record.number(), head.number() + 1);
+//! # Ok(()) }
+//! ```
+
+mod block;
+mod cache;
+mod engine;
+mod error;
+mod execute;
+mod genesis;
+mod logs;
+mod pending;
+pub mod pool;
+pub mod predeploys;
+mod proof;
+mod propose;
+pub mod rpc;
+mod state;
+mod store;
+mod supply;
+#[cfg(test)]
+mod test_support;
+mod transactions;
+mod trie;
+mod verify;
+
+pub use block::{BlockAttributes, BlockRecord, Proposed};
+pub use engine::{Chain, ChainConfig};
+pub use error::{ChainError, InvalidBlock};
+pub use genesis::{GenesisSpec, Predeploy};
+pub use logs::{LOG_BLOCKS_MAX, LOG_RESULTS_MAX, LogFilter};
+pub use proof::{PROOF_BLOCKS_MAX, PROOF_CHANGES_MAX, PROOF_SLOTS_MAX};
+pub use state::StateView;
+pub use supply::Supply;
+pub use transactions::{InvalidTransaction, TRANSACTION_BYTES_MAX, TRANSACTION_GAS_MAX};

@@ -1,0 +1,293 @@
+//! Run the transactions of one block.
+//!
+//! 1. The protocol calls EIP-2935 (parent hash), EIP-4788 (beacon root) and the randomness contract.
+//! 2. Transactions run one after the other under Osaka rules.
+//! 3. The base fee of all gas used is credited to the fee vault instead of being destroyed.
+//!
+//! No coin is ever destroyed: what a contract that destroys itself in the transaction that made it would take with it
+//! (EIP-6780) goes to the burn address. So the sum of all balances is the genesis supply after every block.
+
+use crate::{
+    BlockAttributes, BlockRecord, ChainError, GenesisSpec,
+    block::{logs_bloom, receipts_root, transactions_root},
+    engine::Base,
+    state::{Overlay, StateChanges, StateView},
+};
+use alloy_consensus::{
+    EMPTY_OMMER_ROOT_HASH, Header, Receipt, ReceiptEnvelope, TxEnvelope, constants::EMPTY_WITHDRAWALS,
+    transaction::Recovered,
+};
+use alloy_eips::{eip1559::BaseFeeParams, eip2935, eip4788, eip7685::EMPTY_REQUESTS_HASH};
+use alloy_evm::{Evm, EvmEnv, EvmFactory, FromRecoveredTx, eth::EthEvmFactory};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_rlp::Encodable;
+use alloy_sol_types::SolCall;
+use protocol::abi::{BURN, IRandomness};
+use revm::{
+    Database, DatabaseCommit,
+    context::{BlockEnv, CfgEnv, TxEnv},
+    context_interface::{
+        block::BlobExcessGasAndPrice,
+        result::{EVMError, InvalidTransaction, ResultAndState},
+    },
+    database::{DatabaseCommitExt, State, WrapDatabaseRef, states::bundle_state::BundleRetention},
+    database_interface::bal::EvmDatabaseError,
+    inspector::NoOpInspector,
+    primitives::hardfork::SpecId,
+    state::EvmState,
+};
+
+type BlockState = State<WrapDatabaseRef<StateView>>;
+type BlockEvm = <EthEvmFactory as EvmFactory>::Evm<BlockState, NoOpInspector>;
+type BlockEvmError = EVMError<EvmDatabaseError<ChainError>>;
+
+/// What the genesis fixes for all blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub chain_id: u64,
+    pub gas_limit: u64,
+    pub base_fee_to: Address,
+    pub randomness: Option<Address>,
+    /// Sum of all balances, in wei.
+    pub supply: U256,
+}
+
+/// Why a transaction is not in the block.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It is not valid at this place.
+    Invalid(InvalidTransaction),
+    /// Its gas limit exceeds what the block has left.
+    NoRoom { gas_limit: u64, left: u64 },
+    /// This node failed.
+    Failed(ChainError),
+}
+
+/// A block being executed.
+pub(crate) struct Execution {
+    evm: BlockEvm,
+    parent: StateView,
+    rules: Rules,
+    header: Header,
+    transactions: Vec<TxEnvelope>,
+    senders: Vec<Address>,
+    receipts: Vec<ReceiptEnvelope>,
+    gas_used: u64,
+    transactions_bytes: usize,
+}
+
+impl Rules {
+    /// The rules a genesis fixes. Fails when the balances do not fit in 256 bits.
+    pub(crate) fn of(spec: &GenesisSpec) -> Result<Self, ChainError> {
+        let sum = spec.alloc.values().try_fold(U256::ZERO, |sum, balance| sum.checked_add(*balance));
+        Ok(Self {
+            chain_id: spec.chain_id,
+            gas_limit: spec.gas_limit,
+            base_fee_to: spec.fee_recipient_vault.unwrap_or(BURN),
+            randomness: spec.randomness,
+            supply: sum.ok_or(ChainError::GenesisSupply)?,
+        })
+    }
+}
+
+impl Execution {
+    /// Begins the block that `header` (from [`next_header`]) describes, with the calls of the protocol.
+    pub(crate) fn start(rules: &Rules, base: &Base, header: Header) -> Result<Self, ChainError> {
+        let state = State::builder().with_database(WrapDatabaseRef(base.view.clone())).with_bundle_update().build();
+        let mut execution = Self {
+            evm: EthEvmFactory::default().create_evm(state, evm_env(rules, &header)),
+            parent: base.view.clone(),
+            rules: *rules,
+            header,
+            transactions: Vec::new(),
+            senders: Vec::new(),
+            receipts: Vec::new(),
+            gas_used: 0,
+            transactions_bytes: 0,
+        };
+        execution.call(eip2935::HISTORY_STORAGE_ADDRESS, execution.header.parent_hash.0.into())?;
+        let beacon_root = execution.header.parent_beacon_block_root.unwrap_or_default();
+        execution.call(eip4788::BEACON_ROOTS_ADDRESS, beacon_root.0.into())?;
+        if let Some(randomness) = rules.randomness {
+            let call = IRandomness::setCall { value: execution.header.mix_hash };
+            execution.call(randomness, call.abi_encode().into())?;
+        }
+        Ok(execution)
+    }
+
+    /// Gas the block has left.
+    pub(crate) fn gas_left(&self) -> u64 {
+        self.header.gas_limit - self.gas_used
+    }
+
+    /// Length of the RLP of the transactions so far, in bytes.
+    pub(crate) fn transactions_bytes(&self) -> usize {
+        self.transactions_bytes
+    }
+
+    /// Executes a transaction; a refused one leaves no trace.
+    pub(crate) fn run(&mut self, transaction: &Recovered<TxEnvelope>) -> Result<(), Refusal> {
+        let (envelope, sender) = (transaction.inner(), transaction.signer());
+        let environment = TxEnv::from_recovered_tx(envelope, sender);
+        let left = self.gas_left();
+        if environment.gas_limit > left {
+            return Err(Refusal::NoRoom { gas_limit: environment.gas_limit, left });
+        }
+        let ResultAndState { result, state } = self.evm.transact(environment).map_err(refusal)?;
+        let gas_used = result.tx_gas_used();
+        let lost = self.coin_lost(&state, gas_used).map_err(Refusal::Failed)?;
+        let database = self.evm.db_mut();
+        database.commit(state);
+        credit(database, BURN, lost).map_err(Refusal::Failed)?;
+        self.gas_used += gas_used;
+        let receipt = Receipt {
+            status: result.is_success().into(),
+            cumulative_gas_used: self.gas_used,
+            logs: result.into_logs(),
+        };
+        self.receipts.push(ReceiptEnvelope::from_typed(envelope.tx_type(), receipt));
+        self.transactions_bytes += envelope.length();
+        self.transactions.push(envelope.clone());
+        self.senders.push(sender);
+        Ok(())
+    }
+
+    /// Ends the block: fees, roots, header.
+    pub(crate) fn finish(mut self) -> Result<(BlockRecord, Overlay), ChainError> {
+        let base_fee = self.header.base_fee_per_gas.unwrap_or_default();
+        let fees = U256::from(base_fee) * U256::from(self.gas_used);
+        let state = self.evm.db_mut();
+        credit(state, self.rules.base_fee_to, fees)?;
+        state.merge_transitions(BundleRetention::PlainState);
+        let bundle = state.take_bundle();
+        let (overlay, (transactions_root, (receipts_root, logs_bloom))) = rayon::join(
+            || StateChanges::from_bundle(bundle).apply(&self.parent),
+            || {
+                rayon::join(
+                    || transactions_root(&self.transactions),
+                    || (receipts_root(&self.receipts), logs_bloom(&self.receipts)),
+                )
+            },
+        );
+        let overlay = overlay?;
+        let header = Header {
+            state_root: overlay.state_root,
+            transactions_root,
+            receipts_root,
+            logs_bloom,
+            gas_used: self.gas_used,
+            ..self.header
+        };
+        let record = BlockRecord::new(header, self.transactions, self.senders, self.receipts);
+        let overlay = overlay.sealed(record.number(), record.hash);
+        Ok((record, overlay))
+    }
+
+    /// A call by the system address, which must succeed.
+    fn call(&mut self, contract: Address, data: Bytes) -> Result<(), ChainError> {
+        let failed = |reason: String| ChainError::SystemCall { contract, reason };
+        let outcome = self.evm.transact_system_call(eip4788::SYSTEM_ADDRESS, contract, data);
+        let outcome = outcome.map_err(|error| failed(error.to_string()))?;
+        if !outcome.result.is_success() {
+            return Err(failed(format!("{:?}", outcome.result)));
+        }
+        self.evm.db_mut().commit(outcome.state);
+        Ok(())
+    }
+
+    /// What contracts that were made and destroyed in this transaction take with them, in wei.
+    fn coin_lost(&mut self, state: &EvmState, gas_used: u64) -> Result<U256, ChainError> {
+        if !state.values().any(|account| account.is_selfdestructed()) {
+            return Ok(U256::ZERO);
+        }
+        let base_fee = self.header.base_fee_per_gas.unwrap_or_default();
+        let mut before = U256::ZERO;
+        let mut after = U256::from(base_fee) * U256::from(gas_used);
+        for (address, account) in state {
+            let info = self.evm.db_mut().basic(*address).map_err(database_error)?;
+            before += info.map(|info| info.balance).unwrap_or_default();
+            if !account.is_selfdestructed() {
+                after += account.info.balance;
+            }
+        }
+        Ok(before.saturating_sub(after))
+    }
+}
+
+/// Environment of the EVM for the block of this header.
+pub(crate) fn evm_env(rules: &Rules, header: &Header) -> EvmEnv {
+    let block_env = BlockEnv {
+        number: U256::from(header.number),
+        beneficiary: header.beneficiary,
+        timestamp: U256::from(header.timestamp),
+        gas_limit: header.gas_limit,
+        basefee: header.base_fee_per_gas.unwrap_or_default(),
+        difficulty: U256::ZERO,
+        prevrandao: Some(header.mix_hash),
+        blob_excess_gas_and_price: Some(BlobExcessGasAndPrice::new_with_spec(0, SpecId::OSAKA)),
+        ..Default::default()
+    };
+    EvmEnv::new(CfgEnv::new_with_spec(SpecId::OSAKA).with_chain_id(rules.chain_id), block_env)
+}
+
+/// Environment for the constructors of genesis.
+pub(crate) fn genesis_env(rules: &Rules, spec: &GenesisSpec) -> EvmEnv {
+    let header = Header { timestamp: spec.timestamp, gas_limit: spec.gas_limit, ..Default::default() };
+    evm_env(rules, &header)
+}
+
+/// Base fee of a child of this block, in wei per gas (EIP-1559).
+pub(crate) fn next_base_fee(parent: &Header) -> u64 {
+    parent.next_block_base_fee(BaseFeeParams::ethereum()).unwrap_or_default()
+}
+
+/// Header of a child before execution: roots, bloom and gas used are still empty.
+pub(crate) fn next_header(rules: &Rules, parent: &BlockRecord, attributes: BlockAttributes) -> Header {
+    Header {
+        parent_hash: parent.hash,
+        ommers_hash: EMPTY_OMMER_ROOT_HASH,
+        beneficiary: attributes.beneficiary,
+        number: parent.number() + 1,
+        gas_limit: rules.gas_limit,
+        timestamp: attributes.timestamp,
+        mix_hash: attributes.randomness,
+        base_fee_per_gas: Some(next_base_fee(&parent.header)),
+        withdrawals_root: Some(EMPTY_WITHDRAWALS),
+        blob_gas_used: Some(0),
+        excess_blob_gas: Some(0),
+        parent_beacon_block_root: Some(attributes.parent_beacon_root),
+        requests_hash: Some(EMPTY_REQUESTS_HASH),
+        state_root: B256::ZERO,
+        ..Default::default()
+    }
+}
+
+/// Adds to a balance. No balance exceeds the supply, so the sum cannot overflow.
+fn credit(state: &mut BlockState, address: Address, amount: U256) -> Result<(), ChainError> {
+    if amount.is_zero() {
+        return Ok(());
+    }
+    // The database interface takes 128 bits at a time.
+    let mut rest = amount;
+    while !rest.is_zero() {
+        let part = rest.min(U256::from(u128::MAX));
+        state.increment_balances([(address, part.to::<u128>())]).map_err(database_error)?;
+        rest -= part;
+    }
+    Ok(())
+}
+
+fn refusal(error: BlockEvmError) -> Refusal {
+    match error {
+        EVMError::Transaction(invalid) => Refusal::Invalid(invalid),
+        EVMError::Database(error) => Refusal::Failed(database_error(error)),
+        other => Refusal::Failed(ChainError::Execution(other.to_string())),
+    }
+}
+
+fn database_error(error: EvmDatabaseError<ChainError>) -> ChainError {
+    match error {
+        EvmDatabaseError::Database(error) => error,
+        other => ChainError::Execution(other.to_string()),
+    }
+}

@@ -1,0 +1,148 @@
+//! Errors as callers see them: the code that libraries match on, and a message with values.
+//!
+//! Codes: −32602 invalid parameters, −32000 execution and pool, 3 revert with data, −32005 a limit (EIP-1474), 4 time
+//! is up in `eth_sendRawTransactionSync` (EIP-7966), −32603 a fault of this node.
+
+use super::dispatch::LIMIT_CODE;
+use crate::ChainError;
+use crate::pool::PoolError;
+use alloy_primitives::{B256, Bytes};
+use alloy_sol_types::{Panic, Revert, SolError};
+use jsonrpsee::types::ErrorObjectOwned;
+use jsonrpsee::types::error::{
+    CALL_EXECUTION_FAILED_CODE, INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE, SERVER_IS_BUSY_CODE,
+};
+
+const REVERT_CODE: i32 = 3;
+const SEND_SYNC_TIMEOUT_CODE: i32 = 4;
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The pool refused a transaction.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// No validator took the transaction.
+    #[error("transaction {hash} was not sent: no validator took it ({reason}); try again")]
+    Broadcast { hash: B256, reason: String },
+    /// No such block.
+    #[error("header not found: block {asked}, head is {head}")]
+    BlockNotFound { asked: String, head: u64 },
+    /// The call reverted.
+    #[error("execution reverted{}", reason_of(.0))]
+    Reverted(Bytes),
+    /// The call cannot run, or halted.
+    #[error("{0}")]
+    Execution(String),
+    /// No gas limit makes the call succeed.
+    #[error("gas required exceeds allowance ({0})")]
+    GasAllowance(u64),
+    /// The parameters make no sense.
+    #[error("{0}")]
+    Params(String),
+    /// The request is beyond a limit.
+    #[error("{0}")]
+    Limit(String),
+    /// No free slot for heavy work within the time for it.
+    #[error("no execution slot became free within {0} s, try again")]
+    Busy(u64),
+    /// The work took too long.
+    #[error("execution took longer than {0} s, the limit")]
+    Timeout(u64),
+    /// The transaction was not mined in the time the caller gave.
+    #[error("The transaction was added to the transaction pool but was not mined within {millis} ms")]
+    NotMined { hash: B256, millis: u64 },
+    /// The chain of this node failed.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A bug.
+    #[error("internal error")]
+    Internal,
+}
+
+impl Failure {
+    fn code(&self) -> i32 {
+        match self {
+            Self::Pool(_) | Self::Broadcast { .. } | Self::BlockNotFound { .. } => CALL_EXECUTION_FAILED_CODE,
+            Self::Execution(_) | Self::GasAllowance(_) | Self::Timeout(_) => CALL_EXECUTION_FAILED_CODE,
+            Self::Reverted(_) => REVERT_CODE,
+            Self::Params(_) => INVALID_PARAMS_CODE,
+            Self::Limit(_) => LIMIT_CODE,
+            Self::Busy(_) => SERVER_IS_BUSY_CODE,
+            Self::NotMined { .. } => SEND_SYNC_TIMEOUT_CODE,
+            Self::Chain(error) => chain_code(error),
+            Self::Internal => INTERNAL_ERROR_CODE,
+        }
+    }
+
+    fn data(&self) -> Option<String> {
+        match self {
+            Self::Reverted(data) => Some(data.to_string()),
+            Self::NotMined { hash, .. } => Some(hash.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl From<Failure> for ErrorObjectOwned {
+    fn from(failure: Failure) -> Self {
+        if failure.code() == INTERNAL_ERROR_CODE {
+            tracing::error!(%failure, "request failed");
+        }
+        ErrorObjectOwned::owned(failure.code(), failure.to_string(), failure.data())
+    }
+}
+
+fn chain_code(error: &ChainError) -> i32 {
+    match error {
+        ChainError::UnknownBlock { .. } | ChainError::Pruned { .. } => CALL_EXECUTION_FAILED_CODE,
+        ChainError::LogRange { .. } | ChainError::LogResults { .. } => LIMIT_CODE,
+        ChainError::ProofSlots { .. } | ChainError::ProofTooOld { .. } => LIMIT_CODE,
+        _ => INTERNAL_ERROR_CODE,
+    }
+}
+
+/// `: reason` of a Solidity revert, or nothing if the data is of another kind (it travels as data anyway).
+fn reason_of(data: &Bytes) -> String {
+    if let Ok(revert) = Revert::abi_decode(data) {
+        return format!(": {}", revert.reason);
+    }
+    match Panic::abi_decode(data).ok() {
+        Some(panic) => match panic.kind() {
+            Some(kind) => format!(": panic: {} (0x{:02x})", kind.as_str(), panic.code),
+            None => format!(": panic: code 0x{:02x}", panic.code),
+        },
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::U256;
+
+    #[test]
+    fn a_revert_carries_its_reason_and_its_data() {
+        let data = Bytes::from(Revert::from("too poor").abi_encode());
+        let error = ErrorObjectOwned::from(Failure::Reverted(data.clone()));
+        assert_eq!((error.code(), error.message()), (3, "execution reverted: too poor"));
+        assert_eq!(error.data().unwrap().get(), format!("\"{data}\""));
+    }
+
+    #[test]
+    fn a_panic_is_named_and_a_custom_error_is_left_to_its_data() {
+        let panic = Bytes::from(Panic { code: U256::from(0x11) }.abi_encode());
+        assert!(Failure::Reverted(panic).to_string().ends_with("(0x11)"));
+        assert_eq!(Failure::Reverted(Bytes::from_static(&[1, 2, 3, 4])).to_string(), "execution reverted");
+        assert_eq!(Failure::Reverted(Bytes::new()).to_string(), "execution reverted");
+    }
+
+    #[test]
+    fn a_fault_of_the_node_is_no_fault_of_the_caller() {
+        let code = |failure: Failure| ErrorObjectOwned::from(failure).code();
+        assert_eq!(code(Failure::Chain(ChainError::Execution("disk".into()))), -32603);
+        assert_eq!(code(Failure::Chain(ChainError::UnknownBlock { number: 2, head: 1 })), -32000);
+        assert_eq!(code(Failure::Pool(PoolError::Empty)), -32000);
+        assert_eq!(code(Failure::Params("x".into())), -32602);
+    }
+}

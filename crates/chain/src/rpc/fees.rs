@@ -1,0 +1,130 @@
+//! What a caller should pay: base fee, tip, and their history.
+//!
+//! The base fee follows EIP-1559. The suggested tip is the median over recent transactions of what they paid above
+//! the base fee, at least [`TIP_MIN_WEI`]: blocks here are seldom full, so a tip buys little.
+
+use super::failure::Failure;
+use super::node::Node;
+use crate::BlockRecord;
+use alloy_consensus::Transaction;
+use alloy_eips::BlockId;
+use alloy_eips::eip7840::BlobParams;
+use alloy_rpc_types_eth::{FeeHistory, TxGasAndReward};
+
+/// Least tip suggested, in wei per gas.
+pub(super) const TIP_MIN_WEI: u128 = 1_000_000;
+/// Most tip suggested, in wei per gas, so that one odd transaction does not make wallets overpay.
+const TIP_MAX_WEI: u128 = 100_000_000_000;
+/// Blocks the suggestion looks back on.
+const TIP_BLOCKS: u64 = 20;
+/// Most percentiles in one fee history.
+const PERCENTILES_MAX: usize = 100;
+
+/// Base fee of the block after `block`, in wei per gas.
+pub(super) fn next_base_fee(block: &BlockRecord) -> u64 {
+    crate::execute::next_base_fee(&block.header)
+}
+
+/// Price of blob gas after `block`. There are no blobs on this chain, so it stays at its minimum.
+pub(super) fn blob_base_fee(block: &BlockRecord) -> u128 {
+    BlobParams::osaka().calc_blob_fee(block.header.excess_blob_gas.unwrap_or_default())
+}
+
+/// A tip that was enough lately, in wei per gas.
+pub(super) fn suggested_tip(node: &Node) -> Result<u128, Failure> {
+    let head = node.chain.head().number();
+    let mut tips = Vec::new();
+    for number in head.saturating_sub(TIP_BLOCKS - 1)..=head {
+        let Some(block) = node.chain.block_by_number(number)? else { continue };
+        tips.extend(rewards(&block).into_iter().map(|tx| tx.reward));
+    }
+    let middle = tips.len() / 2;
+    let median = match tips.is_empty() {
+        true => TIP_MIN_WEI,
+        false => *tips.select_nth_unstable(middle).1,
+    };
+    Ok(median.clamp(TIP_MIN_WEI, TIP_MAX_WEI))
+}
+
+/// `eth_feeHistory`: `count` blocks up to `newest`.
+pub(super) fn history(node: &Node, count: u64, newest: BlockId, percentiles: &[f64]) -> Result<FeeHistory, Failure> {
+    check_percentiles(percentiles)?;
+    let newest = node.block(Some(newest))?;
+    let count = count.min(node.limits.fee_history_blocks).min(newest.number() + 1);
+    if count == 0 {
+        return Ok(FeeHistory::default());
+    }
+    let oldest = newest.number() + 1 - count;
+    let mut history = FeeHistory { oldest_block: oldest, ..Default::default() };
+    let mut reward = Vec::new();
+    for number in oldest..=newest.number() {
+        let head = newest.number();
+        let missing = || Failure::BlockNotFound { asked: number.to_string(), head };
+        let block = node.chain.block_by_number(number)?.ok_or_else(missing)?;
+        add_block(&mut history, &block);
+        reward.push(reward_percentiles(&block, percentiles));
+    }
+    history.base_fee_per_gas.push(next_base_fee(&newest).into());
+    history.base_fee_per_blob_gas.push(blob_base_fee(&newest));
+    history.reward = (!percentiles.is_empty()).then_some(reward);
+    Ok(history)
+}
+
+fn check_percentiles(percentiles: &[f64]) -> Result<(), Failure> {
+    if percentiles.len() > PERCENTILES_MAX {
+        let asked = percentiles.len();
+        return Err(Failure::Params(format!("over the query limit {PERCENTILES_MAX} of percentiles: {asked} asked")));
+    }
+    let ordered = percentiles.windows(2).all(|pair| pair[0] <= pair[1]);
+    if ordered && percentiles.iter().all(|p| (0.0..=100.0).contains(p)) {
+        return Ok(());
+    }
+    Err(Failure::Params(format!("invalid reward percentiles {percentiles:?}: they must rise within 0 and 100")))
+}
+
+fn add_block(history: &mut FeeHistory, block: &BlockRecord) {
+    history.base_fee_per_gas.push(block.base_fee().into());
+    history.gas_used_ratio.push(block.header.gas_used as f64 / block.header.gas_limit.max(1) as f64);
+    history.base_fee_per_blob_gas.push(blob_base_fee(block));
+    history.blob_gas_used_ratio.push(0.0);
+}
+
+/// Tip at each percentile of the block's gas, in order of rising tips; zeros for an empty block.
+fn reward_percentiles(block: &BlockRecord, percentiles: &[f64]) -> Vec<u128> {
+    let mut paid = rewards(block);
+    paid.sort_unstable();
+    let Some(first) = paid.first().copied() else { return vec![0; percentiles.len()] };
+    let (mut next, mut at, mut gas) = (1, first, first.gas_used);
+    let mut rewards = Vec::with_capacity(percentiles.len());
+    for percentile in percentiles {
+        let threshold = (block.header.gas_used as f64 * percentile / 100.0) as u64;
+        while gas < threshold && next < paid.len() {
+            at = paid[next];
+            gas += at.gas_used;
+            next += 1;
+        }
+        rewards.push(at.reward);
+    }
+    rewards
+}
+
+fn rewards(block: &BlockRecord) -> Vec<TxGasAndReward> {
+    let base_fee = block.base_fee();
+    let tip = |tx: &alloy_consensus::TxEnvelope| tx.effective_tip_per_gas(base_fee).unwrap_or_default();
+    let paid = block.transactions.iter().zip(&block.gas_used);
+    paid.map(|(tx, gas)| TxGasAndReward { gas_used: *gas, reward: tip(tx) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_must_rise_within_their_range() {
+        assert!(check_percentiles(&[]).is_ok());
+        assert!(check_percentiles(&[0.0, 50.0, 50.0, 100.0]).is_ok());
+        for bad in [vec![50.0, 49.9], vec![-0.1], vec![100.1], vec![f64::NAN], vec![1.0; PERCENTILES_MAX + 1]] {
+            assert!(matches!(check_percentiles(&bad), Err(Failure::Params(_))), "{bad:?}");
+        }
+    }
+}

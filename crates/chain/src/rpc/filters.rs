@@ -1,0 +1,156 @@
+//! Filters that callers poll: what each has seen so far, and for how long nobody asked.
+//!
+//! Pure: the time is an argument. Ids are 128 unguessable bits, because a filter belongs to whoever knows its id.
+
+use alloy_primitives::{U128, map::HashMap};
+use alloy_rpc_types_eth::Filter;
+use parking_lot::Mutex;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::{Duration, Instant};
+
+/// Name of a filter.
+pub(super) type FilterId = U128;
+
+/// What a filter reports.
+#[derive(Clone, Debug)]
+pub(super) enum FilterKind {
+    /// Logs that match; `next` is the first block not reported yet.
+    Logs { filter: Box<Filter>, next: u64 },
+    /// Hashes of blocks from `next` on.
+    Blocks { next: u64 },
+    /// Hashes of transactions the pool took in since `cursor`.
+    Transactions { cursor: u64 },
+}
+
+/// All filters of a server.
+#[derive(Debug)]
+pub(super) struct Filters {
+    limit: usize,
+    idle_time: Duration,
+    names: RandomState,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    count: u64,
+    open: HashMap<FilterId, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    kind: FilterKind,
+    polled_at: Instant,
+}
+
+impl Filters {
+    pub(super) fn new(limit: usize, idle_time: Duration) -> Self {
+        Self { limit, idle_time, names: RandomState::new(), entries: Mutex::default() }
+    }
+
+    /// Adds a filter; `None` if all are in use.
+    pub(super) fn add(&self, kind: FilterKind, now: Instant) -> Option<FilterId> {
+        let mut entries = self.entries.lock();
+        if entries.open.len() >= self.limit {
+            entries.remove_idle(now, self.idle_time);
+        }
+        if entries.open.len() >= self.limit {
+            return None;
+        }
+        entries.count += 1;
+        let id = self.name(entries.count);
+        entries.open.insert(id, Entry { kind, polled_at: now });
+        Some(id)
+    }
+
+    /// The filter, which counts as polled now.
+    pub(super) fn get(&self, id: FilterId, now: Instant) -> Option<FilterKind> {
+        let mut entries = self.entries.lock();
+        entries.remove_idle_one(id, now, self.idle_time);
+        let entry = entries.open.get_mut(&id)?;
+        entry.polled_at = now;
+        Some(entry.kind.clone())
+    }
+
+    /// Remembers what a filter has reported, unless it was removed meanwhile.
+    pub(super) fn advance(&self, id: FilterId, kind: FilterKind) {
+        if let Some(entry) = self.entries.lock().open.get_mut(&id) {
+            entry.kind = kind;
+        }
+    }
+
+    /// Removes a filter; `false` if there was none.
+    pub(super) fn remove(&self, id: FilterId) -> bool {
+        self.entries.lock().open.remove(&id).is_some()
+    }
+
+    /// Removes all that nobody polled for too long.
+    pub(super) fn remove_idle(&self, now: Instant) {
+        self.entries.lock().remove_idle(now, self.idle_time);
+    }
+
+    fn name(&self, count: u64) -> FilterId {
+        let [high, low] = [0u8, 1].map(|half| u128::from(self.names.hash_one((count, half))));
+        FilterId::from((high << 64) | low)
+    }
+}
+
+impl Entries {
+    fn remove_idle(&mut self, now: Instant, idle_time: Duration) {
+        self.open.retain(|_, entry| now.saturating_duration_since(entry.polled_at) <= idle_time);
+    }
+
+    fn remove_idle_one(&mut self, id: FilterId, now: Instant, idle_time: Duration) {
+        let idle = |entry: &Entry| now.saturating_duration_since(entry.polled_at) > idle_time;
+        if self.open.get(&id).is_some_and(idle) {
+            self.open.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(10);
+
+    fn blocks(next: u64) -> FilterKind {
+        FilterKind::Blocks { next }
+    }
+
+    #[test]
+    fn a_filter_lives_as_long_as_it_is_polled() {
+        let (filters, start) = (Filters::new(4, IDLE), Instant::now());
+        let id = filters.add(blocks(1), start).unwrap();
+        assert!(filters.get(id, start + IDLE).is_some());
+        assert!(filters.get(id, start + IDLE * 2).is_some());
+        assert!(filters.get(id, start + IDLE * 3 + Duration::from_millis(1)).is_none());
+    }
+
+    #[test]
+    fn idle_filters_make_room_and_used_ones_do_not() {
+        let (filters, start) = (Filters::new(1, IDLE), Instant::now());
+        let first = filters.add(blocks(1), start).unwrap();
+        assert!(filters.add(blocks(1), start + IDLE).is_none());
+        let second = filters.add(blocks(1), start + IDLE + Duration::from_millis(1)).unwrap();
+        assert_ne!(first, second);
+        assert!(!filters.remove(first));
+        assert!(filters.remove(second));
+    }
+
+    #[test]
+    fn what_was_reported_is_remembered() {
+        let (filters, start) = (Filters::new(1, IDLE), Instant::now());
+        let id = filters.add(blocks(1), start).unwrap();
+        filters.advance(id, blocks(7));
+        assert!(matches!(filters.get(id, start), Some(FilterKind::Blocks { next: 7 })));
+    }
+
+    #[test]
+    fn ids_do_not_follow_each_other() {
+        let (filters, start) = (Filters::new(3, IDLE), Instant::now());
+        let ids: Vec<u128> = (0..3).map(|_| filters.add(blocks(0), start).unwrap().to::<u128>()).collect();
+        assert_ne!(ids[1].wrapping_sub(ids[0]), ids[2].wrapping_sub(ids[1]));
+    }
+}

@@ -1,0 +1,114 @@
+//! Ethereum JSON-RPC over HTTP and WebSocket on one port.
+//!
+//! Serves the finalised chain and a pool of transactions on their way to the sequencer. Everything a caller can ask
+//! for is bounded by [`RpcLimits`]; heavy work runs on blocking threads, a few at a time, so that light reads stay
+//! quick. The shapes are those of ethereum/execution-apis.
+//!
+//! ```no_run
+//! # async fn example(chain: chain::Chain, validators: std::sync::Arc<dyn chain::pool::Broadcast>)
+//! # -> Result<(), chain::rpc::RpcError> {
+//! let limits = chain::rpc::RpcLimits::default();
+//! let server = chain::rpc::serve(([127, 0, 0, 1], 8545).into(), chain, validators, limits).await?;
+//! println!("http and ws at {}", server.local_addr);
+//! server.stop().await;
+//! # Ok(()) }
+//! ```
+//!
+//! ```text
+//! socket ─▶ connection slot ─▶ HTTP/1.1 or WebSocket ─▶ dispatch (batches, panics) ─▶ method
+//!                                                                                  │
+//!                       pool ◀─ follow (after each block) ─ chain ◀────────────────┘
+//! ```
+
+pub mod api;
+mod connection;
+mod convert;
+mod dispatch;
+mod eth;
+mod execute;
+mod failure;
+mod fees;
+mod filters;
+mod follow;
+mod http;
+mod limits;
+mod logs;
+mod memory;
+mod namespaces;
+mod node;
+mod server;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod websocket;
+
+pub use limits::RpcLimits;
+
+use crate::Chain;
+use crate::pool::Broadcast;
+use api::{EthServer, KumoServer, NetServer, TxPoolServer, Web3Server};
+use jsonrpsee::Methods;
+use jsonrpsee::core::RegisterMethodError;
+use node::Node;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} for JSON-RPC: {source}")]
+    Bind {
+        /// Where to listen.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Two namespaces claim one method.
+    #[error("cannot register the JSON-RPC methods: {0}")]
+    Register(#[from] RegisterMethodError),
+}
+
+/// A running server. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub struct RpcServer {
+    /// Where it listens; the port is the real one if 0 was asked for.
+    pub local_addr: SocketAddr,
+    running: server::Running,
+}
+
+impl RpcServer {
+    /// Stops accepting, lets running calls end for up to 5 s, closes everything.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+
+    /// Number of open connections.
+    pub fn connections(&self) -> usize {
+        self.running.connections()
+    }
+}
+
+/// Serves `chain` on `address` until the result is stopped or dropped. Transactions go to `broadcast`.
+///
+/// Must run inside a Tokio runtime with timers and IO.
+pub async fn serve(
+    address: SocketAddr,
+    chain: Chain,
+    broadcast: Arc<dyn Broadcast>,
+    limits: RpcLimits,
+) -> Result<RpcServer, RpcError> {
+    server::start(address, Node::new(chain, broadcast, limits)).await
+}
+
+fn methods(node: Arc<Node>) -> Result<Methods, RegisterMethodError> {
+    let namespaces = || namespaces::Namespaces(node.clone());
+    let mut methods = Methods::new();
+    methods.merge(EthServer::into_rpc(eth::Eth(node.clone())))?;
+    methods.merge(NetServer::into_rpc(namespaces()))?;
+    methods.merge(Web3Server::into_rpc(namespaces()))?;
+    methods.merge(TxPoolServer::into_rpc(namespaces()))?;
+    methods.merge(KumoServer::into_rpc(namespaces()))?;
+    Ok(methods)
+}

@@ -1,0 +1,104 @@
+//! The methods outside `eth_*`.
+
+use super::api::{
+    BlockName, ByNonce, Finality, KumoServer, NetServer, PoolContent, PoolStatus, SupplyView, TxPoolServer, Web3Server,
+};
+use super::convert;
+use super::failure::Failure;
+use super::node::Node;
+use crate::pool::{PooledTransaction, SenderContent};
+use alloy_primitives::{Address, B256, Bytes, U64, keccak256};
+use alloy_rpc_types_eth::Transaction;
+use jsonrpsee::core::{RpcResult, async_trait};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// `net_*`, `web3_*`, `txpool_*` and `kumo_*` over one node.
+pub(super) struct Namespaces(pub(super) Arc<Node>);
+
+impl NetServer for Namespaces {
+    fn version(&self) -> RpcResult<String> {
+        Ok(self.0.chain.chain_id().to_string())
+    }
+
+    fn listening(&self) -> RpcResult<bool> {
+        Ok(true)
+    }
+
+    fn peer_count(&self) -> RpcResult<U64> {
+        Ok(U64::ZERO)
+    }
+}
+
+impl Web3Server for Namespaces {
+    fn client_version(&self) -> RpcResult<String> {
+        let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+        Ok(format!("kumo/v{}/{os}-{arch}", env!("CARGO_PKG_VERSION")))
+    }
+
+    fn sha3(&self, data: Bytes) -> RpcResult<B256> {
+        Ok(keccak256(data))
+    }
+}
+
+impl TxPoolServer for Namespaces {
+    fn status(&self) -> RpcResult<PoolStatus> {
+        let (pending, queued) = self.0.pool.status();
+        Ok(PoolStatus { pending: U64::from(pending), queued: U64::from(queued) })
+    }
+
+    fn content(&self) -> RpcResult<PoolContent<BTreeMap<Address, ByNonce<Transaction>>>> {
+        Ok(by_sender(self.0.pool.content(None), convert::pending_transaction))
+    }
+
+    fn content_from(&self, sender: Address) -> RpcResult<PoolContent<ByNonce<Transaction>>> {
+        let content = self.0.pool.content(Some(sender)).into_iter().next();
+        Ok(content.map_or_else(PoolContent::default, |content| PoolContent {
+            pending: by_nonce(&content.pending, convert::pending_transaction),
+            queued: by_nonce(&content.queued, convert::pending_transaction),
+        }))
+    }
+
+    fn inspect(&self) -> RpcResult<PoolContent<BTreeMap<Address, ByNonce<String>>>> {
+        Ok(by_sender(self.0.pool.content(None), |tx| convert::summary(&tx.tx)))
+    }
+}
+
+#[async_trait]
+impl KumoServer for Namespaces {
+    async fn supply(&self) -> RpcResult<SupplyView> {
+        Ok(self.0.heavy(|node, _| supply(node)).await?)
+    }
+
+    fn finality(&self) -> RpcResult<Finality> {
+        let head = self.0.chain.head();
+        let latest = BlockName { number: U64::from(head.number()), hash: head.hash };
+        Ok(Finality { rule: "bft", latest, safe: latest, finalized: latest })
+    }
+}
+
+fn by_sender<T>(
+    content: Vec<SenderContent>,
+    view: impl Fn(&PooledTransaction) -> T + Copy,
+) -> PoolContent<BTreeMap<Address, ByNonce<T>>> {
+    let part = |choose: fn(&SenderContent) -> &Vec<Arc<PooledTransaction>>| {
+        let some = content.iter().filter(|c| !choose(c).is_empty());
+        some.map(|c| (c.sender, by_nonce(choose(c), view))).collect()
+    };
+    PoolContent { pending: part(|c| &c.pending), queued: part(|c| &c.queued) }
+}
+
+fn by_nonce<T>(txs: &[Arc<PooledTransaction>], view: impl Fn(&PooledTransaction) -> T) -> ByNonce<T> {
+    txs.iter().map(|tx| (tx.nonce().to_string(), view(tx))).collect()
+}
+
+fn supply(node: &Node) -> Result<SupplyView, Failure> {
+    let supply = node.chain.supply()?;
+    Ok(SupplyView {
+        block: U64::from(supply.block),
+        genesis: supply.genesis,
+        total: supply.total,
+        burned: supply.burned,
+        circulating: supply.circulating,
+    })
+}

@@ -1,0 +1,181 @@
+//! What all methods share: the chain, the pool, the limits, and the slots for heavy work.
+
+use super::failure::Failure;
+use super::filters::Filters;
+use super::limits::RpcLimits;
+use crate::pool::{AccountState, Broadcast, HeadState, Pool, PooledTransaction};
+use crate::{BlockRecord, Chain};
+use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{Address, B256, Bytes};
+use futures::StreamExt;
+use revm::DatabaseRef;
+use revm::state::AccountInfo;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Length of the code of a delegated account: a prefix of three bytes and an address (EIP-7702).
+const DELEGATION_BYTES: usize = 23;
+/// Transactions handed over at a time when many are due.
+const BROADCASTS_PARALLEL: usize = 8;
+
+/// The node behind the methods.
+pub(super) struct Node {
+    pub(super) chain: Chain,
+    pub(super) pool: Pool,
+    pub(super) filters: Filters,
+    pub(super) limits: Arc<RpcLimits>,
+    broadcast: Arc<dyn Broadcast>,
+    executions: Arc<Semaphore>,
+}
+
+impl Node {
+    pub(super) fn new(chain: Chain, broadcast: Arc<dyn Broadcast>, limits: RpcLimits) -> Arc<Self> {
+        Arc::new(Self {
+            pool: Pool::new(chain.chain_id()),
+            chain,
+            filters: Filters::new(limits.filters, limits.filter_idle_time),
+            executions: Arc::new(Semaphore::new(limits.executions.max(1))),
+            limits: Arc::new(limits),
+            broadcast,
+        })
+    }
+
+    /// The block a parameter names, `None` if there is no such block. `pending`, `safe` and `finalized` are the head:
+    /// every block of this chain is final by quorum.
+    pub(super) fn find_block(&self, id: BlockId) -> Result<Option<Arc<BlockRecord>>, Failure> {
+        Ok(match id {
+            BlockId::Hash(hash) => self.chain.block_by_hash(hash.block_hash)?,
+            BlockId::Number(BlockNumberOrTag::Number(number)) => self.chain.block_by_number(number)?,
+            BlockId::Number(BlockNumberOrTag::Earliest) => self.chain.block_by_number(0)?,
+            BlockId::Number(_) => Some(self.chain.head()),
+        })
+    }
+
+    /// The block a parameter names; the head if there is none.
+    pub(super) fn block(&self, id: Option<BlockId>) -> Result<Arc<BlockRecord>, Failure> {
+        let Some(id) = id else { return Ok(self.chain.head()) };
+        let head = self.chain.head().number();
+        self.find_block(id)?.ok_or_else(|| Failure::BlockNotFound { asked: name_of(id), head })
+    }
+
+    /// An account after a block; the empty account if there is none.
+    pub(super) fn account(&self, block: &BlockRecord, address: Address) -> Result<AccountInfo, Failure> {
+        Ok(self.chain.state(block.number())?.basic_ref(address)?.unwrap_or_default())
+    }
+
+    /// The code of an account, empty if it has none.
+    pub(super) fn code(&self, block: &BlockRecord, address: Address) -> Result<Bytes, Failure> {
+        let state = self.chain.state(block.number())?;
+        let Some(account) = state.basic_ref(address)?.filter(|account| !account.is_empty_code_hash()) else {
+            return Ok(Bytes::new());
+        };
+        let code = account.code.map_or_else(|| state.code_by_hash_ref(account.code_hash), Ok)?;
+        Ok(code.original_bytes())
+    }
+
+    /// What the pool must know of a sender.
+    pub(super) fn sender(&self, block: &BlockRecord, address: Address) -> Result<AccountState, Failure> {
+        let account = self.account(block, address)?;
+        let has_code = !account.is_empty_code_hash() && !is_delegation(&self.code(block, address)?);
+        Ok(AccountState { nonce: account.nonce, balance: account.balance, has_code })
+    }
+
+    /// A mined transaction: its block and position.
+    pub(super) fn mined(&self, hash: B256) -> Result<Option<(Arc<BlockRecord>, usize)>, Failure> {
+        let Some((number, index)) = self.chain.transaction(hash)? else { return Ok(None) };
+        Ok(self.chain.block_by_number(number)?.map(|block| (block, index)))
+    }
+
+    /// Runs heavy work on a blocking thread, a bounded number at a time. `work` gets the time by which it must end.
+    pub(super) async fn heavy<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Node, Instant) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (limit, node) = (self.limits.call_time, self.clone());
+        let slot = timeout(limit, self.executions.clone().acquire_owned()).await;
+        let slot = slot.map_err(|_| Failure::Busy(limit.as_secs()))?.map_err(|_| Failure::Internal)?;
+        let running = tokio::task::spawn_blocking(move || {
+            // The slot stays taken until the work ends, even when the caller has given up.
+            let _slot = slot;
+            work(&node, Instant::now() + node.limits.call_time)
+        });
+        match timeout(limit, running).await {
+            Err(_) => Err(Failure::Timeout(limit.as_secs())),
+            Ok(Err(panic)) => {
+                tracing::error!(%panic, "panic in heavy work");
+                Err(Failure::Internal)
+            }
+            Ok(Ok(result)) => result,
+        }
+    }
+
+    /// Takes a signed transaction into the pool and hands it, and what it unblocks, to the validators.
+    pub(super) async fn submit(self: &Arc<Self>, raw: Bytes) -> Result<B256, Failure> {
+        // By the chain, which remembers senders, so that executing the block need not recover them again.
+        let recover = |raw: &[u8]| self.chain.recover(raw).map(|tx| tx.signer()).map_err(|e| e.to_string());
+        let tx = self.pool.decode(&raw, recover)?;
+        let head = self.chain.head();
+        let account = self.sender(&head, tx.sender)?;
+        let tx = self.pool.add(tx, account, head_state(&head))?;
+        let node = self.clone();
+        // A task of its own, so that a caller who hangs up does not cut the hand-over short.
+        let sending = tokio::spawn(async move { node.send_ready(&tx, head_state(&head)).await });
+        sending.await.map_err(|_| Failure::Internal)?
+    }
+
+    async fn send_ready(&self, tx: &PooledTransaction, head: HeadState) -> Result<B256, Failure> {
+        let mut result = Ok(tx.hash);
+        for ready in self.pool.take_ready(&tx.sender, head) {
+            let sent = match &result {
+                Ok(_) => self.broadcast.broadcast(ready.raw.clone()).await,
+                Err(_) => Err(String::new()),
+            };
+            match sent {
+                Ok(()) => {}
+                Err(reason) if ready.hash == tx.hash => {
+                    self.pool.remove(&tx.hash);
+                    result = Err(Failure::Broadcast { hash: tx.hash, reason });
+                }
+                Err(_) => self.pool.mark_unsent(&ready.hash),
+            }
+        }
+        result
+    }
+
+    /// Hands over again what is due at the head.
+    pub(super) async fn send_due(&self, head: HeadState) {
+        let due = futures::stream::iter(self.pool.take_due(head));
+        let send = |tx: Arc<PooledTransaction>| async move {
+            if let Err(reason) = self.broadcast.broadcast(tx.raw.clone()).await {
+                tracing::warn!(hash = %tx.hash, reason, "transaction not handed over, will try again");
+                self.pool.mark_unsent(&tx.hash);
+            }
+        };
+        due.for_each_concurrent(BROADCASTS_PARALLEL, send).await;
+    }
+}
+
+/// What the pool must know of the head.
+pub(super) fn head_state(head: &BlockRecord) -> HeadState {
+    HeadState {
+        number: head.number(),
+        timestamp: head.header.timestamp,
+        base_fee: super::fees::next_base_fee(head),
+        gas_limit: head.header.gas_limit,
+    }
+}
+
+fn is_delegation(code: &Bytes) -> bool {
+    code.len() == DELEGATION_BYTES && code.starts_with(&EIP7702_DELEGATION_DESIGNATOR)
+}
+
+fn name_of(id: BlockId) -> String {
+    match id {
+        BlockId::Hash(hash) => hash.block_hash.to_string(),
+        BlockId::Number(BlockNumberOrTag::Number(number)) => number.to_string(),
+        BlockId::Number(tag) => tag.to_string(),
+    }
+}

@@ -1,0 +1,216 @@
+//! State as the EVM reads it: a snapshot of the store, pending blocks above it, or a height below it.
+//!
+//! ```text
+//! overlays (pending ancestors, newest first) ─▶ history (old values after the height) ─▶ snapshot (values at the head)
+//! ```
+
+mod changes;
+mod overlay;
+
+pub(crate) use changes::{AccountNodes, StateChanges, StorageNodes};
+pub(crate) use overlay::{Change, Overlay};
+
+use crate::{ChainError, cache::Cache, store::Snapshot};
+use alloy_primitives::{Address, B256, U256};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
+use revm::{
+    DatabaseRef,
+    primitives::KECCAK_EMPTY,
+    state::{AccountInfo, Bytecode},
+};
+use std::sync::Arc;
+
+/// State after one block, readable by the EVM ([`DatabaseRef`]) for as long as it is held.
+#[derive(Clone)]
+pub struct StateView {
+    /// `None`: nothing is stored (genesis is being built).
+    snapshot: Option<Arc<Snapshot>>,
+    codes: Arc<Cache<B256, Bytecode>>,
+    number: u64,
+    /// Whether the snapshot is of a later block, so that history has to be asked first.
+    past: bool,
+    overlays: Vec<Arc<Overlay>>,
+}
+
+impl std::fmt::Debug for StateView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { number, past, overlays, .. } = self;
+        write!(f, "StateView {{ number: {number}, past: {past}, overlays: {} }}", overlays.len())
+    }
+}
+
+impl StateView {
+    /// Height of the block this is the state after.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The account with its storage root, if it exists.
+    pub fn account(&self, address: Address) -> Result<Option<TrieAccount>, ChainError> {
+        if let Some(change) = self.overlays.iter().find_map(|overlay| overlay.accounts.get(&address)) {
+            return Ok(change.new);
+        }
+        let Some(snapshot) = &self.snapshot else { return Ok(None) };
+        if self.past
+            && let Some(old) = snapshot.account_after(address, self.number)?
+        {
+            return Ok(old);
+        }
+        snapshot.account(address)
+    }
+
+    /// Balance in wei; 0 for an account that does not exist.
+    pub fn balance(&self, address: Address) -> Result<U256, ChainError> {
+        Ok(self.account(address)?.map(|account| account.balance).unwrap_or_default())
+    }
+
+    /// Nonce; 0 for an account that does not exist.
+    pub fn nonce(&self, address: Address) -> Result<u64, ChainError> {
+        Ok(self.account(address)?.map(|account| account.nonce).unwrap_or_default())
+    }
+
+    /// Code; empty for an account that has none.
+    pub fn code(&self, address: Address) -> Result<Bytecode, ChainError> {
+        match self.account(address)? {
+            Some(account) => self.code_by_hash(account.code_hash),
+            None => Ok(Bytecode::default()),
+        }
+    }
+
+    /// Code by its Keccak-256.
+    pub fn code_by_hash(&self, hash: B256) -> Result<Bytecode, ChainError> {
+        if hash == KECCAK_EMPTY {
+            return Ok(Bytecode::default());
+        }
+        if let Some(code) = self.codes.get(&hash) {
+            return Ok(code);
+        }
+        let code = match self.overlays.iter().find_map(|overlay| overlay.codes.get(&hash)) {
+            Some(code) => code.clone(),
+            None => {
+                let stored = self.snapshot.as_ref().map(|snapshot| snapshot.code(hash)).transpose()?.flatten();
+                let stored = stored.ok_or(ChainError::MissingCode(hash))?;
+                Bytecode::new_raw_checked(stored).map_err(|error| ChainError::decode("code", error))?
+            }
+        };
+        self.codes.insert(hash, code.clone());
+        Ok(code)
+    }
+
+    /// Value of a storage slot; 0 where nothing is stored.
+    pub fn storage(&self, address: Address, slot: U256) -> Result<U256, ChainError> {
+        let key = (address, slot);
+        if let Some(change) = self.overlays.iter().find_map(|overlay| overlay.storage.get(&key)) {
+            return Ok(change.new);
+        }
+        let Some(snapshot) = &self.snapshot else { return Ok(U256::ZERO) };
+        if self.past
+            && let Some(old) = snapshot.storage_after(address, slot, self.number)?
+        {
+            return Ok(old);
+        }
+        snapshot.storage(address, slot)
+    }
+
+    /// Hash of an ancestor, or of the block itself; zero where there is none.
+    pub fn block_hash(&self, number: u64) -> Result<B256, ChainError> {
+        if let Some(overlay) = self.overlays.iter().find(|overlay| overlay.number == number) {
+            return Ok(overlay.hash);
+        }
+        if number > self.number {
+            return Ok(B256::ZERO);
+        }
+        match &self.snapshot {
+            Some(snapshot) => Ok(snapshot.hash(number)?.unwrap_or_default()),
+            None => Ok(B256::ZERO),
+        }
+    }
+
+    /// The state of a chain that holds nothing.
+    pub(crate) fn empty(codes: Arc<Cache<B256, Bytecode>>) -> Self {
+        Self { snapshot: None, codes, number: 0, past: false, overlays: Vec::new() }
+    }
+
+    /// The state of the snapshot itself.
+    pub(crate) fn latest(snapshot: Arc<Snapshot>, codes: Arc<Cache<B256, Bytecode>>, head: u64) -> Self {
+        Self { snapshot: Some(snapshot), codes, number: head, past: false, overlays: Vec::new() }
+    }
+
+    /// The state after block `number` of a snapshot of `head`.
+    pub(crate) fn at(
+        snapshot: Arc<Snapshot>,
+        codes: Arc<Cache<B256, Bytecode>>,
+        number: u64,
+        head: u64,
+    ) -> Result<Self, ChainError> {
+        if number > head {
+            return Err(ChainError::UnknownBlock { number, head });
+        }
+        let oldest = snapshot.history_from()?;
+        if number < oldest {
+            return Err(ChainError::Pruned { number, oldest });
+        }
+        Ok(Self { number, past: number < head, ..Self::latest(snapshot, codes, head) })
+    }
+
+    /// The same state with changes above it, newest first.
+    pub(crate) fn with_overlays(mut self, overlays: Vec<Arc<Overlay>>) -> Self {
+        self.number = overlays.first().map_or(self.number, |newest| newest.number);
+        self.overlays = overlays;
+        self
+    }
+
+    /// Root of the account trie. There are no roots of the past.
+    pub(crate) fn state_root(&self) -> Result<B256, ChainError> {
+        match (self.overlays.first(), &self.snapshot) {
+            (Some(newest), _) => Ok(newest.state_root),
+            (None, Some(snapshot)) => snapshot.state_root(),
+            (None, None) => Ok(EMPTY_ROOT_HASH),
+        }
+    }
+
+    /// Node of the account trie. There are no nodes of the past.
+    pub(crate) fn account_node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        if let Some(node) = self.overlays.iter().find_map(|overlay| overlay.account_nodes.get(path)) {
+            return Ok(node.clone());
+        }
+        self.snapshot.as_ref().map_or(Ok(None), |snapshot| snapshot.account_node(path))
+    }
+
+    /// Node of the storage trie of the account with this hashed address. There are no nodes of the past.
+    pub(crate) fn storage_node(&self, owner: B256, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        let changed =
+            |overlay: &Arc<Overlay>| overlay.storage_nodes.get(&owner).and_then(|nodes| nodes.get(path)).cloned();
+        if let Some(node) = self.overlays.iter().find_map(changed) {
+            return Ok(node);
+        }
+        self.snapshot.as_ref().map_or(Ok(None), |snapshot| snapshot.storage_node(owner, path))
+    }
+}
+
+impl DatabaseRef for StateView {
+    type Error = ChainError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ChainError> {
+        let account = self.account(address)?;
+        Ok(account.map(|account| AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: account.code_hash,
+            code: None,
+            ..Default::default()
+        }))
+    }
+
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, ChainError> {
+        self.code_by_hash(hash)
+    }
+
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, ChainError> {
+        self.storage(address, slot)
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, ChainError> {
+        self.block_hash(number)
+    }
+}

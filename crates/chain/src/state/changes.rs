@@ -1,0 +1,163 @@
+//! What a block changes in the flat state, and what that does to the tries.
+
+use super::{Change, Overlay, StateView};
+use crate::{
+    ChainError,
+    trie::{NodeSource, Trie, TrieChanges},
+};
+use alloy_primitives::{Address, B256, U256, keccak256, map::B256Map};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
+use rayon::prelude::*;
+use revm::{
+    database::BundleState,
+    state::{AccountInfo, Bytecode},
+};
+use std::collections::BTreeMap;
+
+/// Changed storage slots from which on the storage tries of a block are updated in parallel.
+const PARALLEL_SLOTS_MIN: usize = 64;
+
+/// New values of accounts and slots. An account whose slots change must exist afterwards, or have none left.
+#[derive(Debug, Default)]
+pub(crate) struct StateChanges {
+    accounts: BTreeMap<Address, AccountChanges>,
+    codes: B256Map<Bytecode>,
+}
+
+#[derive(Debug)]
+struct AccountChanges {
+    /// Nonce, balance and code hash; `None` when the account is gone.
+    info: Option<AccountInfo>,
+    slots: BTreeMap<U256, U256>,
+}
+
+/// One account with its storage trie updated.
+struct Updated {
+    address: Address,
+    hashed: B256,
+    account: Change<Option<TrieAccount>>,
+    slots: Vec<(U256, Change<U256>)>,
+    nodes: Vec<(Nibbles, Option<Vec<u8>>)>,
+}
+
+/// Nodes of the account trie.
+pub(crate) struct AccountNodes<'a>(pub &'a StateView);
+
+/// Nodes of the storage trie of one account, named by its hashed address.
+pub(crate) struct StorageNodes<'a>(pub &'a StateView, pub B256);
+
+impl NodeSource for AccountNodes<'_> {
+    fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        self.0.account_node(path)
+    }
+}
+
+impl NodeSource for StorageNodes<'_> {
+    fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        self.0.storage_node(self.1, path)
+    }
+}
+
+impl StateChanges {
+    /// The changes an executed block left behind.
+    pub(crate) fn from_bundle(bundle: BundleState) -> Self {
+        let mut changes = Self { codes: bundle.contracts.into_iter().collect(), ..Default::default() };
+        for (address, account) in bundle.state {
+            let slots = account.storage.into_iter().map(|(slot, value)| (slot, value.present_value));
+            changes.accounts.insert(address, AccountChanges { info: account.info, slots: slots.collect() });
+        }
+        changes
+    }
+
+    /// Sets an account.
+    pub(crate) fn set_account(&mut self, address: Address, account: Option<TrieAccount>) {
+        let info = account.map(|account| AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: account.code_hash,
+            code: None,
+            ..Default::default()
+        });
+        self.accounts.insert(address, AccountChanges { info, slots: BTreeMap::new() });
+    }
+
+    /// Sets a slot of an account that was set before.
+    pub(crate) fn set_slot(&mut self, address: Address, slot: U256, value: U256) {
+        if let Some(account) = self.accounts.get_mut(&address) {
+            account.slots.insert(slot, value);
+        }
+    }
+
+    /// Computes old values, tries and state root of these changes on top of `parent`.
+    pub(crate) fn apply(self, parent: &StateView) -> Result<Overlay, ChainError> {
+        let slots: usize = self.accounts.values().map(|account| account.slots.len()).sum();
+        let update = |(address, account)| update_account(parent, address, account);
+        let updated: Vec<Updated> = if slots >= PARALLEL_SLOTS_MIN {
+            self.accounts.into_par_iter().map(update).collect::<Result<_, _>>()?
+        } else {
+            self.accounts.into_iter().map(update).collect::<Result<_, _>>()?
+        };
+        let TrieChanges { root, nodes } = update_accounts(parent, &updated)?;
+        let mut overlay = Overlay { state_root: root, codes: self.codes, ..Default::default() };
+        overlay.account_nodes.extend(nodes);
+        for Updated { address, hashed, account, slots, nodes } in updated {
+            if account.old != account.new {
+                overlay.accounts.insert(address, account);
+            }
+            overlay.storage.extend(slots.into_iter().map(|(slot, change)| ((address, slot), change)));
+            if !nodes.is_empty() {
+                overlay.storage_nodes.insert(hashed, nodes.into_iter().collect());
+            }
+        }
+        Ok(overlay)
+    }
+}
+
+/// Finds the old values of one account and updates its storage trie.
+fn update_account(parent: &StateView, address: Address, changes: AccountChanges) -> Result<Updated, ChainError> {
+    let old = parent.account(address)?;
+    let hashed = keccak256(address);
+    let old_root = old.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
+    let mut slots = Vec::new();
+    for (slot, new) in changes.slots {
+        let before = parent.storage(address, slot)?;
+        if before != new {
+            slots.push((slot, Change { old: before, new }));
+        }
+    }
+    let TrieChanges { root, nodes } = update_storage(parent, hashed, old_root, &slots)?;
+    if changes.info.is_none() && root != EMPTY_ROOT_HASH {
+        return Err(ChainError::StorageLeft(address));
+    }
+    let new = changes.info.map(|info| TrieAccount::new(info.nonce, info.balance, root, info.code_hash));
+    Ok(Updated { address, hashed, account: Change { old, new }, slots, nodes })
+}
+
+fn update_storage(
+    parent: &StateView,
+    hashed: B256,
+    root: B256,
+    slots: &[(U256, Change<U256>)],
+) -> Result<TrieChanges, ChainError> {
+    let mut trie = Trie::open(StorageNodes(parent, hashed), root);
+    for (slot, change) in slots {
+        let key = keccak256(slot.to_be_bytes::<32>());
+        match change.new.is_zero() {
+            true => trie.remove(&key)?,
+            false => trie.insert(&key, alloy_rlp::encode(change.new))?,
+        }
+    }
+    Ok(trie.commit())
+}
+
+fn update_accounts(parent: &StateView, updated: &[Updated]) -> Result<TrieChanges, ChainError> {
+    let mut trie = Trie::open(AccountNodes(parent), parent.state_root()?);
+    for Updated { hashed, account, .. } in updated {
+        match account.new {
+            _ if account.old == account.new => {}
+            Some(account) => trie.insert(hashed, alloy_rlp::encode(account))?,
+            None => trie.remove(hashed)?,
+        }
+    }
+    Ok(trie.commit())
+}

@@ -1,0 +1,169 @@
+//! The store as it was at one moment.
+
+use super::tables::*;
+use crate::{BlockRecord, ChainError};
+use alloy_consensus::Header;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_trie::{Nibbles, TrieAccount};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+
+type Table<K, V> = ReadOnlyTable<K, V>;
+
+/// Every table, frozen. Cheap to share, and it keeps the pages it shows from being reused while it lives.
+pub(crate) struct Snapshot {
+    meta: Table<&'static str, &'static [u8]>,
+    accounts: Table<&'static [u8; 20], &'static [u8]>,
+    storage: Table<&'static [u8; 52], &'static [u8]>,
+    codes: Table<&'static [u8; 32], &'static [u8]>,
+    account_nodes: Table<&'static [u8], &'static [u8]>,
+    storage_nodes: Table<&'static [u8], &'static [u8]>,
+    headers: Table<u64, &'static [u8]>,
+    bodies: Table<u64, &'static [u8]>,
+    receipts: Table<u64, &'static [u8]>,
+    numbers: Table<&'static [u8; 32], u64>,
+    transactions: Table<&'static [u8; 32], (u64, u32)>,
+    account_history: Table<&'static [u8; 28], &'static [u8]>,
+    storage_history: Table<&'static [u8; 60], &'static [u8]>,
+    changed: Table<u64, &'static [u8]>,
+}
+
+impl Snapshot {
+    pub(super) fn open(transaction: &ReadTransaction) -> Result<Self, ChainError> {
+        Ok(Self {
+            meta: transaction.open_table(META)?,
+            accounts: transaction.open_table(ACCOUNTS)?,
+            storage: transaction.open_table(STORAGE)?,
+            codes: transaction.open_table(CODES)?,
+            account_nodes: transaction.open_table(ACCOUNT_NODES)?,
+            storage_nodes: transaction.open_table(STORAGE_NODES)?,
+            headers: transaction.open_table(HEADERS)?,
+            bodies: transaction.open_table(BODIES)?,
+            receipts: transaction.open_table(RECEIPTS)?,
+            numbers: transaction.open_table(NUMBERS)?,
+            transactions: transaction.open_table(TRANSACTIONS)?,
+            account_history: transaction.open_table(ACCOUNT_HISTORY)?,
+            storage_history: transaction.open_table(STORAGE_HISTORY)?,
+            changed: transaction.open_table(CHANGED)?,
+        })
+    }
+
+    /// Height of the newest block.
+    pub(crate) fn head_number(&self) -> Result<u64, ChainError> {
+        self.meta_number(META_HEAD)
+    }
+
+    /// Lowest height whose state can be read.
+    pub(crate) fn history_from(&self) -> Result<u64, ChainError> {
+        self.meta_number(META_HISTORY_FROM)
+    }
+
+    /// State root of the newest block.
+    pub(crate) fn state_root(&self) -> Result<B256, ChainError> {
+        let header = self.header(self.head_number()?)?;
+        header.map(|(_, header)| header.state_root).ok_or_else(|| ChainError::decode(META_HEAD, "it has no header"))
+    }
+
+    pub(crate) fn account(&self, address: Address) -> Result<Option<TrieAccount>, ChainError> {
+        let stored = self.accounts.get(&address.0.0)?;
+        Ok(stored.map(|account| decode_account(account.value())).transpose()?.flatten())
+    }
+
+    /// The account after block `number`, if a later block changed it.
+    pub(crate) fn account_after(
+        &self,
+        address: Address,
+        number: u64,
+    ) -> Result<Option<Option<TrieAccount>>, ChainError> {
+        let (from, to) = (account_history_key(address, number + 1), account_history_key(address, u64::MAX));
+        match self.account_history.range::<&[u8; 28]>(&from..=&to)?.next() {
+            Some(entry) => Ok(Some(decode_account(entry?.1.value())?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn storage(&self, address: Address, slot: U256) -> Result<U256, ChainError> {
+        let stored = self.storage.get(&slot_key(address, slot))?;
+        stored.map_or(Ok(U256::ZERO), |value| decode_word(value.value()))
+    }
+
+    /// The slot after block `number`, if a later block changed it.
+    pub(crate) fn storage_after(&self, address: Address, slot: U256, number: u64) -> Result<Option<U256>, ChainError> {
+        let (from, to) = (slot_history_key(address, slot, number + 1), slot_history_key(address, slot, u64::MAX));
+        match self.storage_history.range::<&[u8; 60]>(&from..=&to)?.next() {
+            Some(entry) => Ok(Some(decode_word(entry?.1.value())?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn code(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
+        Ok(self.codes.get(&hash.0)?.map(|code| Bytes::copy_from_slice(code.value())))
+    }
+
+    pub(crate) fn account_node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.account_nodes.get(account_node_key(path).as_slice())?.map(|node| node.value().to_vec()))
+    }
+
+    pub(crate) fn storage_node(&self, owner: B256, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.storage_nodes.get(storage_node_key(owner, path).as_slice())?.map(|node| node.value().to_vec()))
+    }
+
+    /// Keys that block `number` changed; none once they are pruned.
+    pub(crate) fn changed(&self, number: u64) -> Result<ChangedKeys, ChainError> {
+        let stored = self.changed.get(number)?;
+        stored.map_or(Ok(ChangedKeys::default()), |keys| ChangedKeys::decode(keys.value()))
+    }
+
+    pub(crate) fn number(&self, hash: B256) -> Result<Option<u64>, ChainError> {
+        Ok(self.numbers.get(&hash.0)?.map(|number| number.value()))
+    }
+
+    pub(crate) fn hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
+        self.headers.get(number)?.map(|header| decode_hash(header.value())).transpose()
+    }
+
+    pub(crate) fn header(&self, number: u64) -> Result<Option<(B256, Header)>, ChainError> {
+        self.headers.get(number)?.map(|header| decode_header(header.value())).transpose()
+    }
+
+    pub(crate) fn transaction(&self, hash: B256) -> Result<Option<(u64, usize)>, ChainError> {
+        let place = self.transactions.get(&hash.0)?.map(|place| place.value());
+        Ok(place.map(|(number, index)| (number, index as usize)))
+    }
+
+    pub(crate) fn block(&self, number: u64) -> Result<Option<BlockRecord>, ChainError> {
+        let Some((_, header)) = self.header(number)? else { return Ok(None) };
+        let absent = || ChainError::decode("block", format!("block {number} has a header only"));
+        let (transactions, senders) = decode_body(self.bodies.get(number)?.ok_or_else(absent)?.value())?;
+        let receipts = decode_receipts(self.receipts.get(number)?.ok_or_else(absent)?.value())?;
+        Ok(Some(BlockRecord::new(header, transactions, senders, receipts)))
+    }
+
+    /// Every account, in order of address.
+    pub(crate) fn accounts(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Address, TrieAccount), ChainError>>, ChainError> {
+        let accounts = self.accounts.iter()?;
+        Ok(accounts.map(|entry| {
+            let (address, account) = entry?;
+            let account = decode_account(account.value())?;
+            Ok((Address::from(address.value()), account.ok_or_else(|| ChainError::decode("account", "it is empty"))?))
+        }))
+    }
+
+    /// Every slot, in order of address and slot.
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> Result<Vec<(Address, U256, U256)>, ChainError> {
+        let mut slots = Vec::new();
+        for entry in self.storage.iter()? {
+            let (key, value) = entry?;
+            let (address, slot) = key.value().split_at(20);
+            slots.push((Address::from_slice(address), U256::from_be_slice(slot), decode_word(value.value())?));
+        }
+        Ok(slots)
+    }
+
+    fn meta_number(&self, key: &'static str) -> Result<u64, ChainError> {
+        let stored = self.meta.get(key)?.ok_or_else(|| ChainError::decode(key, "it is missing"))?;
+        Ok(u64::from_be_bytes(array(stored.value(), key)?))
+    }
+}

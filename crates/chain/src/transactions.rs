@@ -1,0 +1,144 @@
+//! Transactions before they meet a state: decoding, the rules every state shares, and the sender.
+//!
+//! Recovering a sender costs more than executing a transfer, so it happens on all cores and is remembered by hash from
+//! admission to finality. Accepted are the types 0 (with EIP-155 chain id), 1, 2 and 4; blob transactions are not,
+//! because there is no blob market. Source: EIP-2718, EIP-155, EIP-2, EIP-7825.
+
+use crate::cache::Cache;
+use alloy_consensus::{
+    Header, Transaction, TxEnvelope,
+    transaction::{Recovered, SignerRecoverable},
+};
+use alloy_eips::{
+    eip2718::{Decodable2718, Eip2718Error},
+    eip7825::MAX_TX_GAS_LIMIT_OSAKA,
+};
+use alloy_primitives::{Address, B256, Bytes, ChainId};
+use alloy_rlp::Encodable;
+use rayon::prelude::*;
+
+/// Encoded length of one transaction, in bytes.
+pub const TRANSACTION_BYTES_MAX: usize = 128 * 1024;
+/// Gas limit of one transaction (EIP-7825).
+pub const TRANSACTION_GAS_MAX: u64 = MAX_TX_GAS_LIMIT_OSAKA;
+/// Gas of the cheapest transaction (yellow paper appendix G).
+pub(crate) const TRANSACTION_GAS_MIN: u64 = 21_000;
+/// Length of the RLP of a block, in bytes (EIP-7934: 10 MiB less a margin of 2 MiB).
+pub(crate) const BLOCK_BYTES_MAX: usize = 8 << 20;
+/// Senders remembered.
+const SENDERS_MAX: usize = 65_536;
+
+const _: () = assert!(TRANSACTION_BYTES_MAX < BLOCK_BYTES_MAX);
+
+/// Why a transaction is valid on no state of this chain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTransaction {
+    /// Too long.
+    #[error("transaction has {bytes} bytes, the limit is {max}")]
+    Size {
+        /// Its length.
+        bytes: usize,
+        /// Limit.
+        max: usize,
+    },
+    /// Not an EIP-2718 transaction.
+    #[error("transaction cannot be decoded: {0}")]
+    Decode(String),
+    /// Type 3.
+    #[error("blob transactions (type 3) are not supported")]
+    Blob,
+    /// Made for another chain.
+    #[error("transaction is for chain {got}, this is chain {expected}")]
+    ChainId {
+        /// Chain id of the transaction.
+        got: ChainId,
+        /// Chain id of this chain.
+        expected: ChainId,
+    },
+    /// Valid on every chain.
+    #[error("transaction names no chain (EIP-155), so it could be replayed")]
+    Unprotected,
+    /// Over the limit of EIP-7825.
+    #[error("transaction asks for {gas} gas, the limit is {max}")]
+    Gas {
+        /// Gas limit of the transaction.
+        gas: u64,
+        /// Limit.
+        max: u64,
+    },
+    /// The signature belongs to nobody, or is the malleable twin of a signature (EIP-2).
+    #[error("signature is invalid: {0}")]
+    Signature(String),
+}
+
+/// Recovers senders and remembers them.
+pub(crate) struct Senders {
+    chain_id: ChainId,
+    known: Cache<B256, Address>,
+}
+
+impl Senders {
+    /// For transactions of one chain.
+    pub(crate) fn new(chain_id: ChainId) -> Self {
+        Self { chain_id, known: Cache::new(SENDERS_MAX) }
+    }
+
+    /// Decodes and checks a transaction and finds its sender.
+    pub(crate) fn recover(&self, encoded: &[u8]) -> Result<Recovered<TxEnvelope>, InvalidTransaction> {
+        if encoded.len() > TRANSACTION_BYTES_MAX {
+            return Err(InvalidTransaction::Size { bytes: encoded.len(), max: TRANSACTION_BYTES_MAX });
+        }
+        let transaction = decode_exact(encoded).map_err(|error| InvalidTransaction::Decode(error.to_string()))?;
+        self.check(&transaction)?;
+        let hash = *transaction.tx_hash();
+        if let Some(sender) = self.known.get(&hash) {
+            return Ok(Recovered::new_unchecked(transaction, sender));
+        }
+        let sender = transaction.recover_signer().map_err(|error| InvalidTransaction::Signature(error.to_string()))?;
+        self.known.insert(hash, sender);
+        Ok(Recovered::new_unchecked(transaction, sender))
+    }
+
+    /// The same for many, on all cores.
+    pub(crate) fn recover_all(&self, encoded: &[Bytes]) -> Vec<Result<Recovered<TxEnvelope>, InvalidTransaction>> {
+        encoded.par_iter().map(|transaction| self.recover(transaction)).collect()
+    }
+
+    fn check(&self, transaction: &TxEnvelope) -> Result<(), InvalidTransaction> {
+        if transaction.is_eip4844() {
+            return Err(InvalidTransaction::Blob);
+        }
+        match transaction.chain_id() {
+            None => return Err(InvalidTransaction::Unprotected),
+            Some(got) if got != self.chain_id => {
+                return Err(InvalidTransaction::ChainId { got, expected: self.chain_id });
+            }
+            Some(_) => {}
+        }
+        let gas = transaction.gas_limit();
+        if gas > TRANSACTION_GAS_MAX {
+            return Err(InvalidTransaction::Gas { gas, max: TRANSACTION_GAS_MAX });
+        }
+        Ok(())
+    }
+}
+
+/// Decodes a transaction that fills the bytes.
+pub(crate) fn decode_exact(encoded: &[u8]) -> Result<TxEnvelope, Eip2718Error> {
+    TxEnvelope::decode_2718_exact(encoded)
+}
+
+/// Length of the RLP of a block without ommers and withdrawals.
+pub(crate) fn block_rlp_length(header: &Header, transactions: &[TxEnvelope]) -> usize {
+    const EMPTY_LIST: usize = 1;
+    let payload = transactions.iter().map(Encodable::length).sum::<usize>();
+    let payload = header.length() + list_length(payload) + EMPTY_LIST + EMPTY_LIST;
+    list_length(payload)
+}
+
+fn list_length(payload_length: usize) -> usize {
+    payload_length + alloy_rlp::length_of_length(payload_length)
+}
+
+#[cfg(test)]
+mod tests;

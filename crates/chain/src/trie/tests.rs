@@ -1,0 +1,258 @@
+//! The oracle is a full rebuild with `alloy_trie::HashBuilder`.
+
+use super::*;
+use alloy_primitives::{Bytes, keccak256, map::HashMap};
+use alloy_trie::{HashBuilder, proof::verify_proof};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Nodes in memory, as the store keeps them.
+#[derive(Default)]
+struct Memory(HashMap<Nibbles, Vec<u8>>);
+
+impl NodeSource for &Memory {
+    fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.0.get(path).cloned())
+    }
+}
+
+type Update = (B256, Option<Vec<u8>>);
+
+/// A trie with the full set of its values beside it.
+struct Checked {
+    memory: Memory,
+    root: B256,
+    values: BTreeMap<B256, Vec<u8>>,
+}
+
+impl Checked {
+    fn new() -> Self {
+        Self { memory: Memory::default(), root: EMPTY_ROOT_HASH, values: BTreeMap::new() }
+    }
+
+    fn apply(&mut self, updates: &[Update]) {
+        let mut trie = Trie::open(&self.memory, self.root);
+        for (key, value) in updates {
+            match value {
+                Some(value) => {
+                    trie.insert(key, value.clone()).unwrap();
+                    self.values.insert(*key, value.clone());
+                }
+                None => {
+                    trie.remove(key).unwrap();
+                    self.values.remove(key);
+                }
+            }
+        }
+        let changes = trie.commit();
+        self.root = changes.root;
+        for (path, node) in changes.nodes {
+            match node {
+                Some(node) => self.memory.0.insert(path, node),
+                None => self.memory.0.remove(&path),
+            };
+        }
+    }
+
+    fn oracle(&self) -> B256 {
+        let mut builder = HashBuilder::default();
+        for (key, value) in &self.values {
+            builder.add_leaf(Nibbles::unpack(key), value);
+        }
+        builder.root()
+    }
+
+    /// A trie built at once must have the same root and leave the same nodes.
+    fn check(&self) {
+        assert_eq!(self.root, self.oracle());
+        let mut fresh = Self::new();
+        fresh.apply(&self.values.iter().map(|(key, value)| (*key, Some(value.clone()))).collect::<Vec<_>>());
+        assert_eq!(fresh.root, self.root);
+        assert_eq!(fresh.memory.0, self.memory.0, "stored nodes depend on the history");
+    }
+
+    fn check_proof(&self, key: &B256) {
+        let proof: Vec<Bytes> = prove(&&self.memory, self.root, key).unwrap();
+        verify_proof(self.root, Nibbles::unpack(key), self.values.get(key).cloned(), &proof).unwrap();
+    }
+}
+
+/// Keys that share long prefixes and end alike, so that extensions, deep branches and embedded nodes appear.
+fn close_key() -> impl Strategy<Value = B256> {
+    let byte = || prop::sample::select(vec![0u8, 1, 0x10, 0x11]);
+    (byte(), byte(), byte(), byte()).prop_map(|(a, b, c, d)| {
+        let mut key = B256::ZERO;
+        (key[0], key[15], key[30], key[31]) = (a, b, c, d);
+        key
+    })
+}
+
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    // RLP strings: one byte, and longer than a hash.
+    prop_oneof![
+        (1u8..0x80).prop_map(|byte| vec![byte]),
+        (1u8..0x80).prop_map(|byte| alloy_rlp::encode([byte; 40].as_slice()))
+    ]
+}
+
+fn updates(key: impl Strategy<Value = B256>) -> impl Strategy<Value = Vec<Vec<Update>>> {
+    let update = (key, prop::option::weighted(0.6, value()));
+    prop::collection::vec(prop::collection::vec(update, 0..40), 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn updates_give_the_root_of_a_rebuild_for_close_keys(batches in updates(close_key())) {
+        let mut trie = Checked::new();
+        for batch in batches {
+            trie.apply(&batch);
+            trie.check();
+        }
+    }
+
+    #[test]
+    fn updates_give_the_root_of_a_rebuild_for_hashed_keys(batches in updates((0u8..64).prop_map(|key| keccak256([key])))) {
+        let mut trie = Checked::new();
+        for batch in batches {
+            trie.apply(&batch);
+            trie.check();
+        }
+    }
+
+    #[test]
+    fn presence_and_absence_can_be_proven(batches in updates(close_key()), absent in close_key()) {
+        let mut trie = Checked::new();
+        batches.iter().for_each(|batch| trie.apply(batch));
+        trie.check_proof(&absent);
+        trie.check_proof(&keccak256(absent));
+        trie.values.keys().for_each(|key| trie.check_proof(key));
+    }
+}
+
+#[test]
+fn a_batch_that_is_hashed_in_parallel_gives_the_same_root() {
+    let mut trie = Checked::new();
+    let key = |i: u32| keccak256(i.to_be_bytes());
+    trie.apply(&(0..1_000).map(|i| (key(i), Some(vec![7]))).collect::<Vec<_>>());
+    trie.check();
+    trie.apply(&(500..1_000).map(|i| (key(i), None)).collect::<Vec<_>>());
+    trie.check();
+}
+
+#[test]
+fn removing_everything_leaves_nothing() {
+    let mut trie = Checked::new();
+    let keys: Vec<_> = (0u8..50).map(|i| keccak256([i])).collect();
+    trie.apply(&keys.iter().map(|key| (*key, Some(vec![1]))).collect::<Vec<_>>());
+    trie.apply(&keys.iter().map(|key| (*key, None)).collect::<Vec<_>>());
+    assert_eq!(trie.root, EMPTY_ROOT_HASH);
+    assert!(trie.memory.0.is_empty());
+}
+
+#[test]
+fn a_branch_with_one_child_left_merges_with_it() {
+    // Two leaves below a common prefix, and a third elsewhere: taking one leaf away folds branch and extension.
+    let key = |first: u8, last: u8| {
+        let mut key = B256::ZERO;
+        (key[0], key[31]) = (first, last);
+        key
+    };
+    let mut trie = Checked::new();
+    let put = |key| (key, Some(vec![1]));
+    trie.apply(&[put(key(1, 0)), put(key(1, 1)), put(key(2, 0))]);
+    trie.check();
+    trie.apply(&[(key(1, 1), None)]);
+    trie.check();
+    trie.apply(&[(key(2, 0), None)]);
+    trie.check();
+    assert_eq!(trie.memory.0.len(), 1, "one leaf at the root");
+}
+
+#[test]
+fn an_update_that_changes_nothing_keeps_the_root() {
+    let mut trie = Checked::new();
+    trie.apply(&[(keccak256([1]), Some(vec![1])), (keccak256([2]), Some(vec![2]))]);
+    let root = trie.root;
+    trie.apply(&[(keccak256([3]), None), (keccak256([1]), Some(vec![1]))]);
+    assert_eq!(trie.root, root);
+    trie.apply(&[]);
+    assert_eq!(trie.root, root);
+    trie.check();
+}
+
+#[test]
+fn a_missing_node_is_an_error_that_names_its_path() {
+    let mut trie = Checked::new();
+    trie.apply(&(0u8..50).map(|i| (keccak256([i]), Some(vec![i; 40]))).collect::<Vec<_>>());
+    let (path, key) = trie.values.keys().map(|key| (Nibbles::unpack(key).slice(..1), *key)).next().unwrap();
+    trie.memory.0.remove(&path).unwrap();
+    let mut damaged = Trie::open(&trie.memory, trie.root);
+    let error = damaged.insert(&key, vec![1]).unwrap_err();
+    assert!(matches!(&error, ChainError::MissingNode { path, .. } if path.len() == 1), "{error}");
+    assert!(matches!(prove(&&trie.memory, trie.root, &key), Err(ChainError::MissingNode { .. })));
+}
+
+#[test]
+fn a_damaged_node_is_an_error_not_a_panic() {
+    for garbage in [vec![], vec![0x80], vec![0xc0], vec![0xff; 8], vec![0xc2, 0x80, 0x80]] {
+        assert!(matches!(Node::decode(&garbage), Err(ChainError::Decode { what: "trie node", .. })), "{garbage:?}");
+    }
+}
+
+/// `ethereum/tests` TrieTests with hashed keys; the others use keys of several lengths, which the state trie never has.
+#[test]
+fn published_secure_trie_vectors_give_their_roots() {
+    let folder = crate::test_support::testdata().join("ethereum/TrieTests");
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        println!("skipped: {} is absent", folder.display());
+        return;
+    };
+    let (mut passed, mut skipped) = (0, 0);
+    for file in files.map(|file| file.unwrap().path()) {
+        let name = file.file_name().unwrap().to_string_lossy().to_lowercase();
+        if !name.contains("secure") {
+            println!("skipped {name}: its keys are not hashed");
+            skipped += 1;
+            continue;
+        }
+        passed += run_vectors(&file);
+    }
+    println!("{passed} passed, {skipped} files skipped");
+    assert!(passed > 0);
+}
+
+fn run_vectors(file: &PathBuf) -> usize {
+    let cases: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    for (name, case) in &cases {
+        let updates: Vec<Update> = match &case["in"] {
+            serde_json::Value::Array(pairs) => pairs.iter().map(|pair| update(&pair[0], &pair[1])).collect(),
+            pairs => {
+                pairs.as_object().unwrap().iter().map(|(key, value)| update(&key.as_str().into(), value)).collect()
+            }
+        };
+        let root: B256 = case["root"].as_str().unwrap().parse().unwrap();
+        let mut at_once = Checked::new();
+        at_once.apply(&updates);
+        assert_eq!(at_once.root, root, "{name} at once");
+        let mut one_by_one = Checked::new();
+        updates.iter().for_each(|update| one_by_one.apply(std::slice::from_ref(update)));
+        assert_eq!(one_by_one.root, root, "{name} one by one");
+        at_once.check();
+        one_by_one.check();
+    }
+    cases.len()
+}
+
+fn update(key: &serde_json::Value, value: &serde_json::Value) -> Update {
+    (keccak256(bytes(key.as_str().unwrap())), value.as_str().map(bytes))
+}
+
+/// Hex where marked as such, else text.
+fn bytes(text: &str) -> Vec<u8> {
+    match text.strip_prefix("0x") {
+        Some(digits) => hex::decode(digits).unwrap(),
+        None => text.as_bytes().to_vec(),
+    }
+}
