@@ -1,0 +1,72 @@
+//! Speak to a validator.
+
+use super::{Api, CALL_BYTES_MAX, CALL_TIMEOUT, ClientError, parse, read};
+use crate::validator::PAGE_BYTES_MAX;
+use axum::body::Bytes;
+use protocol::api::{CertifiedBlock, FinalizedPage, SubmitRequest, SubmitResponse, ValidatorStatus};
+use reqwest::Client;
+use std::time::Duration;
+
+/// Time for a call that moves blocks, on top of the wait.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest block and certificate that are read, in bytes.
+const BLOCK_BYTES_MAX: usize = 32 << 20;
+/// Bytes of JSON per byte of a block: two digits.
+const DIGITS: usize = 2;
+/// Most bytes of one page: what a validator sends, or one block beyond that.
+const ANSWER_BYTES_MAX: usize = DIGITS * (PAGE_BYTES_MAX + BLOCK_BYTES_MAX) + CALL_BYTES_MAX;
+
+/// A validator.
+#[derive(Clone, Debug)]
+pub struct ValidatorClient {
+    api: Api,
+}
+
+impl ValidatorClient {
+    /// The validator at `endpoint` (an `http://` URL). Fails when that is no such URL; nothing is sent.
+    pub fn new(endpoint: &str, http: Client) -> Result<Self, ClientError> {
+        Ok(Self { api: Api::new(endpoint, http)? })
+    }
+
+    /// Where the validator is.
+    pub fn endpoint(&self) -> &str {
+        self.api.endpoint().as_str()
+    }
+
+    /// Seat, height, queue.
+    pub async fn status(&self) -> Result<ValidatorStatus, ClientError> {
+        self.api.get_json(self.api.url("seq/v1/status"), CALL_BYTES_MAX, CALL_TIMEOUT).await
+    }
+
+    /// Queues an opaque transaction of 1 byte to 128 KiB.
+    pub async fn submit(&self, namespace: u64, payload: Bytes) -> Result<SubmitResponse, ClientError> {
+        let url = self.api.url("seq/v1/submit");
+        let asked = SubmitRequest { namespace, payload: payload.into() };
+        let response = self.api.send(&url, self.api.http().post(url.clone()).json(&asked), CALL_TIMEOUT).await?;
+        parse(url.clone(), read(&url, response, CALL_BYTES_MAX).await?)
+    }
+
+    /// At most `max` (1..=256) final blocks from height `from` on, in order and without gaps. Waits up to `wait_millis`
+    /// (0..=25000) for the first one; an empty page means that none came. Certificates are the caller's to check.
+    pub async fn finalized(&self, from: u64, max: usize, wait_millis: u64) -> Result<FinalizedPage, ClientError> {
+        let mut url = self.api.url("seq/v1/finalized");
+        url.set_query(Some(&format!("from={from}&max={max}&wait={wait_millis}")));
+        let limit = TRANSFER_TIMEOUT + Duration::from_millis(wait_millis);
+        let page: FinalizedPage = self.api.get_json(url.clone(), ANSWER_BYTES_MAX, limit).await?;
+        let in_order = page.blocks.iter().zip(from..).all(|(block, height)| block.height == height);
+        match in_order && page.blocks.len() <= max {
+            true => Ok(page),
+            false => Err(ClientError::Shape { url, expected: "blocks in order from the height asked for" }),
+        }
+    }
+
+    /// One final block with its certificate.
+    pub async fn certified(&self, height: u64) -> Result<CertifiedBlock, ClientError> {
+        let url = self.api.url(&format!("seq/v1/blocks/{height}"));
+        let block: CertifiedBlock = self.api.get_json(url.clone(), ANSWER_BYTES_MAX, TRANSFER_TIMEOUT).await?;
+        match block.height == height {
+            true => Ok(block),
+            false => Err(ClientError::Shape { url, expected: "the block of the height asked for" }),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The node API of a validator: submit opaque transactions, follow final blocks with their certificates.
+
+use crate::api::check_payload;
+use crate::backend::ValidatorBackend;
+use crate::body::{self, Limits};
+use crate::config::{ValidatorConfig, WAIT_MILLIS_MAX};
+use crate::extract::{Height, Named, Parameters};
+use crate::problem::Reply;
+use crate::stack;
+use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use protocol::api::{CertifiedBlock, FinalizedPage, SubmitRequest, SubmitResponse, ValidatorStatus};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Most blocks in one page.
+const BLOCKS_MAX: usize = 256;
+/// Blocks in a page of unspecified length.
+const BLOCKS_DEFAULT: usize = 64;
+/// A page ends before its blocks have more bytes than this, but always holds one if there is one.
+pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
+
+#[derive(Clone)]
+struct Node {
+    backend: Arc<dyn ValidatorBackend>,
+    config: Arc<ValidatorConfig>,
+}
+
+/// The API of a validator, answered by `backend`: `/seq/v1` and `/healthz`.
+pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorConfig) -> Router {
+    let limit = from_fn_with_state(config.request_timeout, stack::limit_time);
+    let router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/seq/v1/status", get(status))
+        .route("/seq/v1/submit", post(submit))
+        .route("/seq/v1/finalized", get(finalized))
+        .route("/seq/v1/blocks/{height}", get(certified))
+        .route_layer(limit);
+    stack::complete(router.with_state(Node { backend, config: Arc::new(config) }))
+}
+
+async fn healthz(State(node): State<Node>) -> Reply<Json<Value>> {
+    node.backend.status().await?;
+    Ok(Json(json!({ "status": "ok" })))
+}
+
+async fn status(State(node): State<Node>, query: Parameters) -> Reply<Json<ValidatorStatus>> {
+    query.only(&[])?;
+    Ok(Json(node.backend.status().await?))
+}
+
+async fn submit(State(node): State<Node>, query: Parameters, request: Request) -> Reply<Json<SubmitResponse>> {
+    query.only(&[])?;
+    let bytes_max = node.config.json_bytes_max as u64;
+    let limits = Limits { what: "JSON body", bytes_max, stall: node.config.body_stall };
+    let asked: SubmitRequest = body::json(request, limits).await?;
+    check_payload(&asked)?;
+    Ok(Json(node.backend.submit(asked.namespace, asked.payload.0).await?))
+}
+
+async fn finalized(State(node): State<Node>, query: Parameters) -> Reply<Json<FinalizedPage>> {
+    let query = query.only(&["from", "max", "wait"])?;
+    let from = query.number("from", 0..=u64::MAX)?.unwrap_or(0);
+    let max = query.limit("max", BLOCKS_MAX, BLOCKS_DEFAULT)?;
+    let wait = query.number("wait", 0..=WAIT_MILLIS_MAX)?.unwrap_or(0);
+    let mut page = node.backend.finalized(from, max, wait).await?;
+    shorten(&mut page.blocks, max);
+    Ok(Json(page))
+}
+
+async fn certified(
+    State(node): State<Node>,
+    Named(Height(height)): Named<Height>,
+    query: Parameters,
+) -> Reply<Json<CertifiedBlock>> {
+    query.only(&[])?;
+    Ok(Json(node.backend.certified(height).await?))
+}
+
+/// Ends a page before it is too long; whoever follows asks again from where it ends.
+fn shorten(blocks: &mut Vec<CertifiedBlock>, max: usize) {
+    let mut bytes = 0;
+    let fits = |block: &CertifiedBlock| {
+        bytes += block.block.len() + block.certificate.len();
+        bytes <= PAGE_BYTES_MAX
+    };
+    let fitting = blocks.iter().map(fits).take_while(|fits| *fits).count();
+    blocks.truncate(fitting.max(1).min(max));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(height: u64, bytes: usize) -> CertifiedBlock {
+        CertifiedBlock { height, block: vec![0; bytes].into(), certificate: Default::default() }
+    }
+
+    fn heights(mut blocks: Vec<CertifiedBlock>, max: usize) -> Vec<u64> {
+        shorten(&mut blocks, max);
+        blocks.iter().map(|block| block.height).collect()
+    }
+
+    #[test]
+    fn a_page_ends_at_its_limits_without_a_gap() {
+        assert_eq!(heights(vec![block(1, 1), block(2, 1), block(3, 1)], 2), [1, 2]);
+        assert_eq!(heights(vec![block(1, PAGE_BYTES_MAX - 1), block(2, 1), block(3, 1)], 9), [1, 2]);
+        assert_eq!(heights(vec![block(1, 9), block(2, PAGE_BYTES_MAX), block(3, 1)], 9), [1]);
+    }
+
+    #[test]
+    fn the_first_block_is_told_whatever_its_size() {
+        assert_eq!(heights(vec![block(1, PAGE_BYTES_MAX + 1), block(2, 1)], 9), [1]);
+        assert_eq!(heights(vec![], 9), [0_u64; 0]);
+    }
+}

@@ -1,0 +1,13 @@
+//! The routers, the server and the clients together, over real sockets and with backends in memory.
+
+mod api;
+mod clients;
+mod description;
+mod files;
+mod ipfs;
+mod jobs;
+mod memory;
+mod nodes;
+mod pages;
+mod server;
+mod site;
