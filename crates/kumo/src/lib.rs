@@ -1,1 +1,23 @@
 //! The program: choose roles from configuration, connect the engines, start and stop them.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`args`], [`locate`] | the command line and the environment, read here and nowhere else |
+//! | [`roles`] | validator, rpc, storage, provider, gateway: each a `start` function over sockets |
+//! | [`dev`], [`node`], [`demo`], [`doctor`] | the commands that run roles |
+//! | [`seam`], [`genesis`], [`follower`] | where ordering, execution and their readers meet |
+//! | [`gateway`], [`provider`], [`membership`] | what the roles do |
+
+pub mod args;
+pub mod demo;
+pub mod dev;
+pub mod doctor;
+pub mod follower;
+pub mod gateway;
+pub mod genesis;
+pub mod locate;
+pub mod membership;
+pub mod node;
+pub mod provider;
+pub mod roles;
+pub mod seam;

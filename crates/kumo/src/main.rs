@@ -1,2 +1,200 @@
-//! The program.
-fn main() {}
+//! The `kumo` program: reads the command line and the environment, and starts what they ask for.
+
+use clap::Parser as _;
+use cli::{Context, Exit, Failure, Output};
+use eyre::Report;
+use kumo::args::{Arguments, Command, DemoArguments, DevArguments, InitArguments, NodeArguments, Ports};
+use kumo::dev::DevNetwork;
+use kumo::locate::{self, Environment};
+use kumo::{demo, doctor, node};
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Open files that a node with many clients needs; the system's hard limit may be lower.
+const OPEN_FILES: u64 = 65_536;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_log(&arguments);
+    let open_files = gateway::server::raise_open_files(OPEN_FILES);
+    tracing::debug!(?open_files, "limit of open files");
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(Output::Text, &Report::new(error).wrap_err("cannot start threads")),
+    };
+    let code = runtime.block_on(run(arguments));
+    // What still runs in the background has been told to stop; a stuck thread must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    code
+}
+
+async fn run(arguments: Arguments) -> ExitCode {
+    let Arguments { global, command } = arguments;
+    let environment = Environment::read();
+    let output = global.output;
+    let done = match command {
+        Command::User(command) => return user(command, global, &environment).await,
+        Command::Demo(arguments) => run_demo(arguments, output).await,
+        Command::Dev(arguments) => run_dev(arguments, output, &environment).await,
+        Command::Init(arguments) => run_init(&arguments, output),
+        Command::Node(arguments) => match locate::network(global.network.as_deref(), &environment) {
+            Ok(network) => run_node(arguments, network).await,
+            Err(error) => Err(error),
+        },
+        Command::Doctor => run_doctor(locate::network(global.network.as_deref(), &environment), output).await,
+    };
+    done.unwrap_or_else(|error| fail(output, &error))
+}
+
+/// Logs go to stderr: warnings for a user's command, the course of things for a node, more with -v or `RUST_LOG`.
+fn start_log(arguments: &Arguments) {
+    let quiet = matches!(arguments.command, Command::User(_) | Command::Demo(_) | Command::Doctor | Command::Init(_));
+    let ours = match (quiet, arguments.global.verbose) {
+        (true, 0) => "error",
+        (false, 0) => "info",
+        (_, 1) => "debug",
+        _ => "trace",
+    };
+    let usual = format!("error,kumo={ours},chain={ours},sequencer={ours},storage={ours},gateway={ours},sdk={ours}");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
+}
+
+async fn user(command: cli::Command, global: cli::Global, environment: &Environment) -> ExitCode {
+    let network = locate::network(global.network.as_deref(), environment).map_err(|error| {
+        Failure::new(Exit::Unavailable, format!("{error:#}"))
+            .next("start a network with `kumo dev`, or name one with --network FILE")
+    });
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    cli::run(command, Context { global, network, out: &mut out, err: &mut err }).await.into()
+}
+
+async fn run_demo(arguments: DemoArguments, output: Output) -> eyre::Result<ExitCode> {
+    let settings = demo::Settings { ports_auto: arguments.ports == Ports::Auto, quiet: false };
+    let (report, network) = tokio::select! {
+        done = demo::run(settings) => done,
+        () = interrupted() => return Ok(Exit::Interrupted.into()),
+    };
+    if output == Output::Json {
+        print(&serde_json::to_string(&report)?)?;
+    }
+    let code = if report.ok { ExitCode::SUCCESS } else { Exit::Failure.into() };
+    let Some(network) = network else { return Ok(code) };
+    tell(&format!("gateway  {}\njson-rpc {}", network.network().gateway, network.network().rpc));
+    if !arguments.exit {
+        tell("the network stays up; Ctrl-C stops it and removes its directory");
+        interrupted().await;
+    }
+    network.stop().await;
+    Ok(code)
+}
+
+async fn run_dev(arguments: DevArguments, output: Output, environment: &Environment) -> eyre::Result<ExitCode> {
+    let network = DevNetwork::start(arguments.options()).await?;
+    let ended = async {
+        network.ready().await?;
+        if let Some(path) = &arguments.config_out {
+            locate::write(path, network.network())?;
+        }
+        if let Some(path) = environment.last_dev() {
+            locate::write(&path, network.network())?;
+        }
+        announce(&network, output)
+    };
+    let outcome = tokio::select! {
+        outcome = ended => Some(outcome),
+        () = interrupted() => None,
+    };
+    if let Some(Ok(())) = outcome {
+        interrupted().await;
+    }
+    tell("stopping");
+    network.stop().await;
+    outcome.unwrap_or(Ok(())).map(|()| ExitCode::SUCCESS)
+}
+
+fn announce(network: &DevNetwork, output: Output) -> eyre::Result<()> {
+    let file = network.network();
+    if output == Output::Json {
+        return print(&serde_json::to_string(file)?);
+    }
+    let mut text = format!(
+        "development network, chain {} (the keys of its accounts are public)\n  gateway   {}\n  json-rpc  {}\n  state     {}\n",
+        file.chain_id,
+        file.gateway,
+        file.rpc,
+        network.state().display()
+    );
+    for (index, account) in file.accounts.iter().enumerate() {
+        text.push_str(&format!("  account {index} {}\n", account.address));
+    }
+    text.push_str("ready; Ctrl-C stops it");
+    print(&text)
+}
+
+fn run_init(arguments: &InitArguments, output: Output) -> eyre::Result<ExitCode> {
+    let plan = node::init(arguments)?;
+    let file = plan.state.join("network.json");
+    match output {
+        Output::Json => {
+            print(&serde_json::json!({ "network": file, "validators": plan.network.validators.len() }).to_string())?
+        }
+        Output::Text => print(&file.display().to_string())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_node(arguments: NodeArguments, network: protocol::network::Network) -> eyre::Result<ExitCode> {
+    let role = node::start(arguments, network).await?;
+    tell(&format!("{} runs; Ctrl-C stops it", role.name()));
+    interrupted().await;
+    role.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_doctor(network: eyre::Result<protocol::network::Network>, output: Output) -> eyre::Result<ExitCode> {
+    let checks = doctor::examine(network).await;
+    let ok = checks.iter().all(|check| check.ok);
+    match output {
+        Output::Json => print(&serde_json::json!({ "ok": ok, "checks": checks }).to_string())?,
+        Output::Text => {
+            for check in &checks {
+                print(&format!("{} {:<11} {}", if check.ok { "ok    " } else { "FAILED" }, check.name, check.detail))?;
+            }
+        }
+    }
+    Ok(if ok { ExitCode::SUCCESS } else { Exit::Failure.into() })
+}
+
+/// Ends with Ctrl-C, and with the signal that service managers send.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn print(text: &str) -> eyre::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// Talk goes to stderr; a closed one stops nothing.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn fail(output: Output, error: &Report) -> ExitCode {
+    let detail = format!("{error:#}");
+    let failure = Failure::new(Exit::Failure, detail)
+        .during("the node could not run")
+        .money("nothing was lost: state directories are as they were")
+        .next("correct what the detail names and start again");
+    let _ = failure.write(output, &mut std::io::stderr());
+    failure.exit.into()
+}

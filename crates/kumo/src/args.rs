@@ -1,0 +1,221 @@
+//! The words of the command line that start and check networks; everything a user does stands in `cli`.
+
+use crate::dev::plan;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A computer owned by its users: shared sequencer, EVM settlement, encrypted storage, paid and audited compute.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kumo",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = "Start here:\n  kumo demo                    the whole loop on this machine, in a minute\n  kumo dev                     the same network, for your own files and jobs\n  kumo store put FILE          encrypt and store a file; prints its CID\n  kumo job init > job.yaml     a job to start from; then `kumo job run job.yaml --wait`\n\nExit codes: 0 ok, 1 failure, 2 usage, 3 invalid file, 5 not found, 6 refused or insufficient funds,\n            7 network unavailable, 8 timed out, 9 reverted, 20 job failed, 130 interrupted"
+)]
+pub struct Arguments {
+    /// Which network, which account, how to print.
+    #[command(flatten)]
+    pub global: cli::Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command of the program.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole loop on this machine and narrate it
+    ///
+    /// Starts 4 validators, 8 storage nodes, 4 compute providers (one dishonest on purpose), a gateway and the JSON-RPC in
+    /// one process and a temporary directory; then stores, hires, runs, catches the cheat, pays, and orders a rollup.
+    #[command(after_help = "Examples:\n  kumo demo\n  kumo demo --exit --output json > report.json")]
+    Demo(DemoArguments),
+    /// Run a development network on this machine until Ctrl-C
+    ///
+    /// The chain is marked `dev`: ten accounts have public keys. With --state everything survives a stop, also kill -9.
+    #[command(after_help = "Examples:\n  kumo dev\n  kumo dev --state ./net --ports auto --config-out net.json")]
+    Dev(DevArguments),
+    /// Make the keys and the network file of a new development network, for `kumo node`
+    #[command(
+        after_help = "Example:\n  kumo init --dir ./net --validators 4\n  kumo node --role validator --seat 0 --network ./net/network.json --state ./net/validator-0"
+    )]
+    Init(InitArguments),
+    /// Run one role as a process of its own
+    ///
+    /// validator and rpc need the network file with genesis and committee (`kumo init`, or DIR/network.json of
+    /// `kumo dev --state DIR`); storage, provider and gateway can join a running `kumo dev`.
+    #[command(
+        after_help = "Examples:\n  kumo node --role provider --network net.json --state ./my-provider\n  kumo node --role storage --network net.json --state ./my-disk --capacity 10Gi"
+    )]
+    Node(NodeArguments),
+    /// Check this machine and the network: reachability, chain, storage, disk, limits
+    #[command(after_help = "Example:\n  kumo doctor --network net.json --output json")]
+    Doctor,
+    /// What a user does: store, job, provider, wallet.
+    #[command(flatten)]
+    User(cli::Command),
+}
+
+/// `kumo demo`.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Stop at the end; the exit code is 0 only if every step's check passed
+    #[arg(long)]
+    pub exit: bool,
+    /// `auto` takes free ports, `default` takes 8080 and 8545
+    #[arg(long, value_enum, default_value_t = Ports::Auto)]
+    pub ports: Ports,
+}
+
+/// Which ports a development network takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ports {
+    /// Gateway 8080, JSON-RPC 8545.
+    Default,
+    /// Whatever is free.
+    Auto,
+}
+
+/// `kumo dev`.
+#[derive(Debug, Args)]
+pub struct DevArguments {
+    /// Keep everything in this directory and go on from it; without it a temporary one is used and removed
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// `auto` takes free ports, `default` takes 8080 and 8545
+    #[arg(long, value_enum, default_value_t = Ports::Default)]
+    pub ports: Ports,
+    /// Write the network file (addresses, development accounts, contracts) here
+    #[arg(long, value_name = "FILE")]
+    pub config_out: Option<PathBuf>,
+    /// Validators, 1 to 16; fixed when the state directory is made
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub validators: usize,
+    /// Storage nodes, 0 to 64
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub storage_nodes: usize,
+    /// Compute providers, 0 to 64
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub providers: usize,
+    /// How many of the providers return wrong outputs on purpose (labelled; development only)
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub dishonest: usize,
+    /// Least time between two blocks, in milliseconds, 10 to 60000; fixed when the state directory is made
+    #[arg(long, default_value_t = 200, value_name = "MS")]
+    pub block_millis: u64,
+}
+
+impl DevArguments {
+    /// The options that these words mean.
+    pub fn options(&self) -> plan::Options {
+        plan::Options {
+            state: self.state.clone(),
+            ports_auto: self.ports == Ports::Auto,
+            validators: self.validators,
+            storage_nodes: self.storage_nodes,
+            providers: self.providers,
+            dishonest: self.dishonest,
+            block_millis: self.block_millis,
+        }
+    }
+}
+
+/// `kumo init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// Directory to make: network.json, and one directory with keys per validator
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Validators, 1 to 16
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub validators: usize,
+    /// `auto` takes free ports, `default` takes 8080 and 8545 for gateway and JSON-RPC
+    #[arg(long, value_enum, default_value_t = Ports::Default)]
+    pub ports: Ports,
+    /// Least time between two blocks, in milliseconds, 10 to 60000
+    #[arg(long, default_value_t = 200, value_name = "MS")]
+    pub block_millis: u64,
+}
+
+/// What a node can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Orders and executes blocks with the others.
+    Validator,
+    /// Keeps shards.
+    Storage,
+    /// Bids, runs tasks, audits.
+    Provider,
+    /// Serves the REST API and IPFS paths.
+    Gateway,
+    /// Follows the chain and serves the Ethereum JSON-RPC.
+    Rpc,
+}
+
+/// `kumo node`. The network comes from `--network`.
+#[derive(Debug, Args)]
+pub struct NodeArguments {
+    /// What this node is
+    #[arg(long, value_enum)]
+    pub role: RoleName,
+    /// Directory for keys and data of this node
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// validator: seat in the committee, from 0
+    #[arg(long, value_name = "N")]
+    pub seat: Option<usize>,
+    /// Address to listen on; default: a free port (storage), or what the network file says (gateway, rpc)
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// storage: how much it offers, for example 10Gi
+    #[arg(long, value_name = "SIZE", default_value = "10Gi")]
+    pub capacity: String,
+    /// provider: tasks it runs at a time; default: one per core
+    #[arg(long, value_name = "N")]
+    pub slots: Option<usize>,
+    /// provider and storage: stake in AKE
+    #[arg(long, value_name = "AKE", default_value_t = 200)]
+    pub stake: u64,
+    /// provider: return wrong outputs on purpose (labelled; refused outside a development network)
+    #[arg(long)]
+    pub dishonest: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_tree_of_commands_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_manual_parse() {
+        for line in [
+            "kumo demo --exit --output json",
+            "kumo dev --state d --ports auto --config-out f --validators 4 --storage-nodes 8 --providers 4",
+            "kumo node --role validator --seat 0 --network n --state s",
+            "kumo store put f --plain",
+            "kumo store get bafkqaaa -o f",
+            "kumo store ls",
+            "kumo job init",
+            "kumo job validate f",
+            "kumo job quote f",
+            "kumo job run f --wait",
+            "kumo job show 1",
+            "kumo job logs 1 -f",
+            "kumo job list",
+            "kumo provider list",
+            "kumo wallet list",
+            "kumo wallet balance",
+            "kumo doctor --output json",
+        ] {
+            if let Err(error) = Arguments::try_parse_from(line.split(' ')) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+}

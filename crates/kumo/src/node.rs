@@ -1,0 +1,76 @@
+//! `kumo node`: one role as a process of its own; `kumo init`: the keys and the network file for several of them.
+
+use crate::args::{InitArguments, NodeArguments, Ports, RoleName};
+use crate::dev::plan::{self, Options, Plan, ake};
+use crate::roles::{self, Running};
+use eyre::{Result, bail, ensure, eyre};
+use protocol::network::Network;
+use protocol::units::ByteSize;
+use std::net::SocketAddr;
+
+/// Starts the role that the words ask for.
+///
+/// # Errors
+/// When an argument of the role is missing or wrong, or the role cannot start.
+pub async fn start(arguments: NodeArguments, network: Network) -> Result<Running> {
+    let NodeArguments { role, state: dir, seat, listen, .. } = arguments;
+    let stake = ake(arguments.stake);
+    let name = dir.file_name().map_or_else(|| "node".to_owned(), |n| n.to_string_lossy().into_owned());
+    match role {
+        RoleName::Validator => {
+            let Some(seat) = seat else { bail!("--role validator needs --seat N, its place in the committee") };
+            roles::validator::start(roles::validator::Config { network, seat, dir }).await
+        }
+        RoleName::Rpc => roles::rpc::start(roles::rpc::Config { network, dir, listen }).await,
+        RoleName::Gateway => roles::gateway::start(roles::gateway::Config { network, dir, listen }).await,
+        RoleName::Storage => {
+            let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+            let capacity_bytes = capacity(&arguments.capacity)?;
+            let config = roles::storage::Config { network, dir, listen, capacity_bytes, stake, name };
+            roles::storage::start(config).await
+        }
+        RoleName::Provider => {
+            ensure!(arguments.slots != Some(0), "--slots 0: a provider runs at least 1 task at a time");
+            let (slots, dishonest) = (arguments.slots, arguments.dishonest);
+            roles::provider::start(roles::provider::Config { network, dir, slots, stake, dishonest, name }).await
+        }
+    }
+}
+
+fn capacity(text: &str) -> Result<u64> {
+    let size: ByteSize = text.parse().map_err(|e| eyre!("--capacity {text:?}: {e}"))?;
+    ensure!(size.0 > 0, "--capacity {text}: a storage node offers at least 1 byte");
+    Ok(size.0)
+}
+
+/// Makes a development network without storage nodes and providers; they join by themselves.
+///
+/// # Errors
+/// When the directory holds another network or cannot be written.
+pub fn init(arguments: &InitArguments) -> Result<Plan> {
+    let options = Options {
+        state: Some(arguments.dir.clone()),
+        ports_auto: arguments.ports == Ports::Auto,
+        validators: arguments.validators,
+        storage_nodes: 0,
+        providers: 0,
+        dishonest: 0,
+        block_millis: arguments.block_millis,
+    };
+    plan::Plan::prepare(&arguments.dir, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capacity_needs_a_unit_that_is_known() {
+        assert_eq!(capacity("10Gi").unwrap(), 10 << 30);
+        for bad in ["10 potatoes", "", "-1Gi"] {
+            let error = capacity(bad).unwrap_err().to_string();
+            assert!(error.contains("--capacity") && error.contains(bad), "{error}");
+        }
+        assert!(capacity("0Ki").unwrap_err().to_string().contains("at least 1 byte"));
+    }
+}

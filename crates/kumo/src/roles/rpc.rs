@@ -1,0 +1,123 @@
+//! The rpc role: follow final blocks, execute them on an own state, serve the Ethereum JSON-RPC.
+
+use super::validator::{open_chain, socket_of};
+use super::{Running, lock_directory};
+use crate::follower::{self, Sink};
+use crate::seam;
+use ::gateway::client::ValidatorClient;
+use async_trait::async_trait;
+use bytes::Bytes;
+use chain::Chain;
+use chain::pool::Broadcast;
+use chain::rpc::RpcLimits;
+use eyre::{Result, eyre};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use protocol::network::Network;
+use sequencer::{Block, Committee};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What an rpc node needs to start.
+pub struct Config {
+    /// The network, with its committee and genesis.
+    pub network: Network,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Where it listens; `None`: where the network file says.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Starts an rpc node; returns when it serves.
+///
+/// # Errors
+/// When the port, the directory or the network file do not fit.
+pub async fn start(config: Config) -> Result<Running> {
+    let lock = lock_directory(&config.dir)?;
+    let mut role = Running::new("rpc");
+    role.hold(lock);
+    let address = config.listen.map_or_else(|| socket_of(&config.network.rpc), Ok)?;
+    let chain = open_chain(&config.dir, &config.network).await?;
+    let validators = clients(&config.network)?;
+    let sink = Arc::new(Executor { chain: chain.clone() });
+    let committee = Arc::new(Committee::new(&config.network.validators, config.network.chain_id)?);
+    let follow = follower::follow(validators.clone(), committee, sink);
+    role.spawn(async move {
+        if let Err(error) = follow.await {
+            tracing::error!(%error, "the rpc node stopped following: its state is behind; restart it");
+        }
+    });
+    let broadcast = Arc::new(ToValidators { validators });
+    let server = chain::rpc::serve(address, chain, broadcast, RpcLimits::default())
+        .await
+        .map_err(|e| eyre!("rpc: {e}; if the port is taken, stop the other `kumo dev` or use --ports auto"))?;
+    role.on_stop(move || async move { server.stop().await });
+    Ok(role)
+}
+
+/// One client per validator.
+///
+/// # Errors
+/// When a validator's API is no URL.
+pub fn clients(network: &Network) -> Result<Vec<ValidatorClient>> {
+    let http = ::gateway::client::http_client();
+    let clients = network.validators.iter().map(|v| Ok(ValidatorClient::new(&v.api, http.clone())?));
+    clients.collect()
+}
+
+struct Executor {
+    chain: Chain,
+}
+
+impl Sink for Executor {
+    fn next_height(&self) -> Result<u64> {
+        Ok(self.chain.head().header.number + 1)
+    }
+
+    fn apply(&self, block: &Block) -> Result<()> {
+        let hash = seam::execute(&self.chain, block).map_err(|e| eyre!("final block {}: {e}", block.height))?;
+        self.chain.finalize(hash)?;
+        Ok(())
+    }
+}
+
+/// Hands transactions to every validator, so that the next proposer has them whoever it is.
+struct ToValidators {
+    validators: Vec<ValidatorClient>,
+}
+
+#[async_trait]
+impl Broadcast for ToValidators {
+    async fn broadcast(&self, raw: alloy_primitives::Bytes) -> Result<(), String> {
+        submit_to_all(&self.validators, seam::SETTLEMENT, raw.0).await.map(|_| ())
+    }
+}
+
+/// Submits to all validators at once and returns with the first one that takes it; the others get it in the background, so
+/// that a validator that hangs delays nobody.
+///
+/// # Errors
+/// When none took it; the text is what the last one said.
+pub async fn submit_to_all(
+    validators: &[ValidatorClient],
+    namespace: u64,
+    payload: Bytes,
+) -> Result<protocol::api::SubmitResponse, String> {
+    let mut answers: FuturesUnordered<_> = validators
+        .iter()
+        .map(|validator| {
+            let (validator, payload) = (validator.clone(), payload.clone());
+            tokio::spawn(async move { validator.submit(namespace, payload).await })
+        })
+        .collect();
+    let mut refusal = "the network file names no validators".to_owned();
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => refusal = error.to_string(),
+            Err(error) => refusal = error.to_string(),
+        }
+    }
+    Err(refusal)
+}

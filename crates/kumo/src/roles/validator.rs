@@ -1,0 +1,158 @@
+//! The validator role: order blocks with the other validators, execute before voting, serve final blocks.
+
+use super::{Running, listen, lock_directory};
+use crate::genesis;
+use crate::seam::Settlement;
+use ::gateway::backend::{Answer, ValidatorBackend};
+use ::gateway::problem;
+use async_trait::async_trait;
+use bytes::Bytes;
+use chain::Chain;
+use eyre::{Context, Result, ensure, eyre};
+use protocol::api::{CertifiedBlock, FinalizedPage, SubmitResponse, ValidatorStatus};
+use protocol::network::Network;
+use sequencer::{Committee, Sequencer, ValidatorKeys};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait of one `finalized` request.
+const WAIT_MILLIS_MAX: u64 = 30_000;
+
+/// What a validator needs to start.
+pub struct Config {
+    /// The network, with its committee and genesis.
+    pub network: Network,
+    /// Seat in the committee, from 0.
+    pub seat: usize,
+    /// Its directory.
+    pub dir: PathBuf,
+}
+
+/// File in a validator's directory that holds its keys.
+pub const KEY_FILE: &str = "validator.key";
+
+/// Starts a validator; returns when it serves, not when the first block is final.
+///
+/// # Errors
+/// When the seat, the keys, the ports or the directory do not fit; the text says which.
+pub async fn start(config: Config) -> Result<Running> {
+    let lock = lock_directory(&config.dir)?;
+    let mut role = Running::new(format!("validator-{}", config.seat));
+    role.hold(lock);
+    let seat = config.network.validators.get(config.seat).ok_or_else(|| {
+        eyre!("there is no seat {}: the committee has {} validators", config.seat, config.network.validators.len())
+    })?;
+    let key_file = config.dir.join(KEY_FILE);
+    let keys = ValidatorKeys::load(&key_file).wrap_err_with(|| format!("cannot load {}", key_file.display()))?;
+    ensure!(
+        keys.public_key() == seat.public_key,
+        "the keys in {} are not those of seat {}: the network file says {}",
+        key_file.display(),
+        config.seat,
+        seat.public_key
+    );
+    let p2p: SocketAddr = seat.p2p.parse().wrap_err_with(|| format!("seat {}: p2p {:?}", config.seat, seat.p2p))?;
+    let api = listen("validator API", socket_of(&seat.api)?).await?;
+    let chain = open_chain(&config.dir, &config.network).await?;
+    let sequencer = start_sequencer(&config, keys, p2p, chain).await?;
+    let mut failed = sequencer.failed();
+    let seat_number = config.seat;
+    role.spawn(async move {
+        if let Ok(reason) = failed.wait_for(Option::is_some).await {
+            tracing::error!(seat = seat_number, reason = reason.as_deref(), "the validator stopped; restart it");
+        }
+    });
+    let stopped = sequencer.clone();
+    role.on_stop(move || async move { stopped.stop().await });
+    let router = ::gateway::validator_router(Arc::new(Api { sequencer }), Default::default());
+    let server = ::gateway::serve(api, router, ::gateway::ServeLimits::node())?;
+    role.on_stop(move || async move { server.stop().await });
+    Ok(role)
+}
+
+/// Opens the settlement chain below `dir`, on a blocking thread.
+///
+/// # Errors
+/// When the network file has no genesis or the state cannot be opened.
+pub async fn open_chain(dir: &Path, network: &Network) -> Result<Chain> {
+    let spec = genesis::spec(network)?;
+    let dir = dir.join("chain");
+    Ok(tokio::task::spawn_blocking(move || Chain::open(&dir, &spec, Default::default())).await??)
+}
+
+/// `127.0.0.1:8545` of `http://127.0.0.1:8545/…`.
+///
+/// # Errors
+/// When the URL names no IP address and port.
+pub fn socket_of(url: &str) -> Result<SocketAddr> {
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    let authority = rest.split('/').next().unwrap_or_default();
+    authority.parse().wrap_err_with(|| format!("{url:?} does not name an IP address and a port to listen on"))
+}
+
+async fn start_sequencer(config: &Config, keys: ValidatorKeys, p2p: SocketAddr, chain: Chain) -> Result<Sequencer> {
+    let genesis = genesis::of(&config.network)?;
+    let settings = sequencer::Config {
+        keys,
+        committee: Committee::new(&config.network.validators, config.network.chain_id)?,
+        listen: p2p,
+        directory: config.dir.join("sequencer"),
+        genesis_timestamp_millis: genesis.timestamp * 1000,
+        block_millis: genesis.block_millis,
+        limits: Default::default(),
+    };
+    let application = Arc::new(Settlement::new(chain)?);
+    Ok(tokio::task::spawn_blocking(move || Sequencer::start(settings, application)).await??)
+}
+
+struct Api {
+    sequencer: Sequencer,
+}
+
+#[async_trait]
+impl ValidatorBackend for Api {
+    async fn status(&self) -> Answer<ValidatorStatus> {
+        Ok(self.sequencer.status())
+    }
+
+    async fn submit(&self, namespace: u64, payload: Bytes) -> Answer<SubmitResponse> {
+        match self.sequencer.submit(namespace, payload) {
+            Ok(hash) => Ok(SubmitResponse { hash: hash.into() }),
+            Err(error) => Err(problem::unprocessable(format!("the transaction was not taken: {error}"))),
+        }
+    }
+
+    async fn finalized(&self, from: u64, max: usize, wait_millis: u64) -> Answer<FinalizedPage> {
+        let mut heights = self.sequencer.heights();
+        let wait = Duration::from_millis(wait_millis.min(WAIT_MILLIS_MAX));
+        // A timeout is an empty page, and a closed channel a validator that stops: both answer with what is there.
+        let _ = tokio::time::timeout(wait, heights.wait_for(|height| *height >= from)).await;
+        let height = *heights.borrow();
+        let sequencer = self.sequencer.clone();
+        let blocks = tokio::task::spawn_blocking(move || sequencer.finalized(from, max))
+            .await
+            .map_err(|e| problem::internal(e.to_string()))?
+            .map_err(|e| problem::internal(e.to_string()))?;
+        Ok(FinalizedPage { blocks, height })
+    }
+
+    async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {
+        let page = self.finalized(height, 1, 0).await?;
+        page.blocks.into_iter().next().ok_or_else(|| {
+            problem::not_found("block", height, format!("not final yet; the newest final height is {}", page.height))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_to_listen_on_needs_address_and_port() {
+        assert_eq!(socket_of("http://127.0.0.1:80/x").unwrap().to_string(), "127.0.0.1:80");
+        assert!(socket_of("http://example.org").unwrap_err().to_string().contains("example.org"));
+    }
+}

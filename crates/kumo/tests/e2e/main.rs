@@ -1,0 +1,29 @@
+//! The program as people use it: real processes on real sockets, killed, restarted, misused, and asked again.
+//!
+//! | module | promise |
+//! |---|---|
+//! | [`by_hand`] | every command of the manual works against one `kumo dev` |
+//! | [`guests`] | a guest that misbehaves ends with a documented exit code, and its provider is paid |
+//! | [`refusals`] | bad input gets a clear error with value and limit, and costs nothing |
+//! | [`survival`] | with `--state` everything survives `kill -9` and Ctrl-C |
+//! | [`processes`] | one process per role is the same network, and loses members without losing data |
+//! | [`joins`] | nodes started by hand join a running network |
+//! | [`conflicts`] | two networks never share a directory or a port; damaged files are named |
+//! | [`faults`] | providers and storage nodes that fail in the middle of something |
+//! | [`crowds`] | thousands of idle connections, oversized and malformed requests |
+
+mod by_hand;
+mod checks;
+mod conflicts;
+mod crowds;
+mod faults;
+mod guests;
+mod http;
+mod joins;
+mod network;
+mod person;
+mod process;
+mod processes;
+mod programs;
+mod refusals;
+mod survival;
