@@ -1,2 +1,47 @@
 //! All automation of the repository, in Rust.
-fn main() {}
+
+mod abi;
+mod demo;
+mod guests;
+mod layers;
+
+use clap::{Parser, Subcommand};
+
+/// All automation of the repository.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the contracts and write contracts/artifacts.
+    Abi {
+        /// Compare with the committed artifacts instead of writing them.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run the contract tests and check the size of the contracts.
+    Contracts,
+    /// Build the release program, run the whole demo and check its report.
+    Demo,
+    /// Rebuild the example guests and write them with their digests.
+    Guests {
+        /// Compare instead of writing; without a WebAssembly standard library only the digests are checked.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check which crate depends on which.
+    Layers,
+}
+
+fn main() -> eyre::Result<()> {
+    match Arguments::parse().command {
+        Task::Abi { check } => abi::run(check),
+        Task::Contracts => abi::test(),
+        Task::Demo => demo::run(),
+        Task::Guests { check } => guests::run(check),
+        Task::Layers => layers::run(),
+    }
+}
