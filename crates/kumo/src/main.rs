@@ -95,11 +95,12 @@ async fn run_dev(arguments: DevArguments, output: Output, environment: &Environm
     let network = DevNetwork::start(arguments.options()).await?;
     let ended = async {
         network.ready().await?;
-        if let Some(path) = &arguments.config_out {
-            locate::write(path, network.network())?;
-        }
         if let Some(path) = environment.last_dev() {
             locate::write(&path, network.network())?;
+        }
+        // Last, because scripts wait for this file and then use whatever else there is.
+        if let Some(path) = &arguments.config_out {
+            locate::write(path, network.network())?;
         }
         announce(&network, output)
     };

@@ -3,8 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+/// A promise by name, and the function that tries it on `T`.
+pub type Check<T> = (&'static str, fn(&T));
+
 /// Runs the checks in order on `subject`; panics with the names of those that failed.
-pub fn run<T>(subject: &T, checks: &[(&str, fn(&T))]) {
+pub fn run<T>(subject: &T, checks: &[Check<T>]) {
     let mut failed = Vec::new();
     for (name, check) in checks {
         let begin = Instant::now();
