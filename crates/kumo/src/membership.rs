@@ -29,13 +29,16 @@ pub struct Member {
 }
 
 /// Registers the member and renews the registration when it differs, until the future is dropped.
-pub async fn keep(member: Member) {
+///
+/// Stake is put in once: what a node lost to a slash is not replaced behind its owner's back, only at its next start.
+pub async fn keep(mut member: Member) {
     let chain = ChainClient::new(&member.network.rpc, member.network.chain_id);
     let mut told = None;
     loop {
         match ensure(&chain, &member).await {
             Ok(()) => {
                 told = None;
+                member.stake = U256::ZERO;
                 tokio::time::sleep(CHECK_PAUSE).await;
             }
             Err(error) => {
