@@ -14,7 +14,6 @@
 pub mod deterrence;
 pub mod executor;
 pub mod job;
-pub mod lease;
 pub mod matching;
 pub mod module;
 pub mod pricing;

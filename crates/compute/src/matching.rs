@@ -7,7 +7,6 @@ use crate::job::Job;
 use crate::pricing::{PriceSheet, price};
 use protocol::units::{ByteSize, Fuel, Millis, Wei};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Most bytes of an offer in JSON: what the registry keeps as attributes.
 pub const OFFER_BYTES_MAX: usize = 2048;
@@ -186,17 +185,17 @@ pub fn capacity(job: &Job, inventory: &Inventory) -> u32 {
     u32::try_from(memory.min(output)).unwrap_or(u32::MAX).min(inventory.slots_free()).min(job.task_count())
 }
 
-/// How many providers each reason excludes, most first: one line of "why no match?" each.
-pub fn screen<'a>(job: &Job, inventories: impl IntoIterator<Item = &'a Inventory>) -> Vec<(String, u32)> {
-    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-    for reasons in inventories.into_iter().filter_map(|inventory| fits(job, inventory).err()) {
-        for reason in reasons {
-            *counts.entry(reason.to_string()).or_default() += 1;
-        }
-    }
-    let mut lines: Vec<(String, u32)> = counts.into_iter().collect();
-    lines.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    lines
+/// Slots that one task of `job` takes on a provider (1..=its slots): more than one when it may use more memory or output
+/// than a slot's share, so that tasks that run together never use more than the provider offers.
+pub fn slots(job: &Job, offer: &Offer) -> u32 {
+    let all = offer.slots.max(1);
+    let by = |each: ByteSize, offered: u64| {
+        let share = (offered / u64::from(all)).max(1);
+        u32::try_from(each.0.div_ceil(share)).unwrap_or(u32::MAX)
+    };
+    let memory = by(job.resources.memory, offer.memory_bytes);
+    let output = by(job.resources.output, offer.output_bytes);
+    memory.max(output).clamp(1, all)
 }
 
 fn burn_time(fuel: Fuel, per_second: u64) -> Millis {
@@ -277,12 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn screening_counts_providers_by_reason() {
-        let small = Inventory::idle(Offer { memory_bytes: 0, ..offer() });
-        let slow = Inventory::idle(Offer { memory_bytes: 0, fuel_per_second: 1, ..offer() });
-        let lines = screen(&digits(), [&small, &slow, &Inventory::idle(offer())]);
-        assert_eq!(lines[0], ("memory: job asks for 64Mi, provider offers 0".into(), 2));
-        assert_eq!(lines.len(), 2);
+    fn a_task_over_a_slots_share_takes_more_slots_and_never_more_than_all() {
+        let mut job = digits();
+        job.resources.memory = ByteSize(512 << 20);
+        assert_eq!(slots(&job, &offer()), 1, "exactly one share");
+        job.resources.memory = ByteSize((512 << 20) + 1);
+        assert_eq!(slots(&job, &offer()), 2);
+        job.resources.memory = ByteSize(u64::MAX);
+        assert_eq!(slots(&job, &offer()), 2);
+        assert_eq!(slots(&digits(), &Offer { slots: 0, ..offer() }), 1, "an offer of nothing does not divide by zero");
     }
 
     #[test]

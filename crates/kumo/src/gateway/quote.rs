@@ -55,3 +55,44 @@ fn reason(job: &Job, provider: &ProviderInfo, now: u64) -> Result<U256, Vec<Stri
     fits(job, &Inventory::idle(offer)).map_err(text)?;
     Ok(U256::from(asked))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(memory_bytes: u64, jailed_until: u64) -> ProviderInfo {
+        let offer = Offer {
+            executor: "wasmtime-48/deterministic-v1".into(),
+            slots: 2,
+            memory_bytes,
+            output_bytes: 1 << 30,
+            fuel_per_second: 1_000_000_000,
+            task_seconds_max: 600,
+            prices: compute::pricing::PriceSheet { per_task: 1000, ..Default::default() },
+        };
+        ProviderInfo {
+            address: Default::default(),
+            roles: 1,
+            endpoint: String::new(),
+            attributes: offer.to_json(),
+            encryption_key: Default::default(),
+            stake: U256::ZERO,
+            reserved: U256::ZERO,
+            reputation_bps: 0,
+            jailed_until,
+            balance: U256::ZERO,
+        }
+    }
+
+    #[test]
+    fn screening_counts_providers_by_reason() {
+        let job = Job::parse_yaml(include_str!("../../../../examples/digits/job.yaml")).unwrap();
+        let nonsense = ProviderInfo { attributes: "{}".into(), ..provider(1 << 30, 0) };
+        let all = [provider(1 << 30, 0), provider(1 << 20, 0), provider(1 << 20, 0), provider(1 << 30, 200), nonsense];
+        let (prices, excluded) = screen(&job, &all, 100);
+        assert_eq!(prices, [U256::from(1000)]);
+        let count = |word: &str| excluded.iter().find(|e| e.reason.starts_with(word)).map(|e| e.providers);
+        assert_eq!((count("memory"), count("jailed"), count("offer")), (Some(2), Some(1), Some(1)), "{excluded:?}");
+        assert_eq!(screen(&job, &all, 200).0.len(), 2, "a sentence ends");
+    }
+}

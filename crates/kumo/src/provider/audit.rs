@@ -3,6 +3,7 @@
 use super::{Provider, data};
 use alloy_primitives::{Address, B256, U256};
 use compute::executor::Control;
+use compute::matching::slots;
 use eyre::Result;
 use protocol::abi::{self, IJobMarket, ISlashingCourt, SLASHING_COURT};
 
@@ -30,7 +31,7 @@ pub struct Case {
 pub async fn judge(auditor: &Provider, case: Case, job: &IJobMarket::Job) -> Result<()> {
     let spec = data::specification(auditor, job).await?;
     let bundle = data::bundle(auditor, case.id, &spec).await?;
-    let _slot = auditor.audit_slots.acquire().await?;
+    let _slots = auditor.audit_slots.acquire_many(slots(&spec, &auditor.offer)).await?;
     let scratch = data::Scratch::make(auditor, &format!("audit-{}-{}-{}", case.id, case.index, case.attempt))?;
     let work = data::work(auditor, &spec, job.terms.spec, case.index, &bundle, &scratch).await?;
     let (control, logs) = Control::new(auditor.cancel.child_token());

@@ -2,13 +2,13 @@
 
 use super::{Provider, data};
 use alloy_primitives::{U256, aliases::U96};
-use compute::matching::{Inventory, fits};
+use compute::matching::{Inventory, capacity, fits};
 use compute::pricing::price;
 use eyre::{Result, ensure, eyre};
 use protocol::abi::{IJobMarket, JOB_MARKET};
 
-/// Tasks taken at a time per slot: one runs, one waits with its inputs at hand.
-const CAPACITY_PER_SLOT: u32 = 2;
+/// Tasks taken for each that can run at a time: one runs, one waits.
+const CAPACITY_PER_RUN: u32 = 2;
 
 /// Looks at a job in its bid window and bids if it fits and pays.
 ///
@@ -29,7 +29,7 @@ pub async fn consider(provider: &Provider, id: u64, job: &IJobMarket::Job) -> Re
     }
     let price = price(&spec, &provider.offer.prices);
     let price = U96::try_from(price).map_err(|_| eyre!("price of {price} wei does not fit the contract"))?;
-    let capacity = provider.offer.slots.saturating_mul(CAPACITY_PER_SLOT);
+    let capacity = capacity(&spec, &Inventory::idle(provider.offer.clone())).saturating_mul(CAPACITY_PER_RUN);
     let call = IJobMarket::bidCall { jobId: U256::from(id), price, capacity };
     provider.chain.send(&provider.wallet, JOB_MARKET, call, U256::ZERO).await?;
     tracing::info!(provider = %provider.me(), job = id, %price, capacity, "bid");

@@ -3,6 +3,7 @@
 use super::{Provider, data};
 use alloy_primitives::U256;
 use compute::executor::{Control, LogChunk, Outcome};
+use compute::matching::slots;
 use eyre::{Result, ensure};
 use protocol::abi::{self, IJobMarket, JOB_MARKET};
 use protocol::api::LogRecord;
@@ -41,7 +42,7 @@ pub struct Order {
 pub async fn run(provider: &Arc<Provider>, order: Order, job: &IJobMarket::Job) -> Result<()> {
     let spec = data::specification(provider, job).await?;
     let bundle = data::bundle(provider, order.id, &spec).await?;
-    let _slot = provider.slots.acquire().await?;
+    let _slots = provider.slots.acquire_many(slots(&spec, &provider.offer)).await?;
     ensure!(provider.chain.timestamp().await? < order.deadline, "the deadline passed while the task waited for a slot");
     let scratch = data::Scratch::make(provider, &format!("{}-{}-{}", order.id, order.index, order.attempt))?;
     let work = data::work(provider, &spec, job.terms.spec, order.index, &bundle, &scratch).await?;
