@@ -11,6 +11,7 @@ use crate::{
     BlockAttributes, BlockRecord, ChainError, GenesisSpec,
     block::{logs_bloom, receipts_root, transactions_root},
     engine::Base,
+    evm::{ChainEvm, ChainEvmContext, evm, inspected_evm},
     state::{Overlay, StateChanges, StateView},
 };
 use alloy_consensus::{
@@ -18,7 +19,7 @@ use alloy_consensus::{
     transaction::Recovered,
 };
 use alloy_eips::{eip1559::BaseFeeParams, eip2935, eip4788, eip7685::EMPTY_REQUESTS_HASH};
-use alloy_evm::{Evm, EvmEnv, EvmFactory, FromRecoveredTx, eth::EthEvmFactory};
+use alloy_evm::{Evm, EvmEnv, FromRecoveredTx};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::Encodable;
 use alloy_sol_types::SolCall;
@@ -32,13 +33,13 @@ use revm::{
     },
     database::{DatabaseCommitExt, State, WrapDatabaseRef, states::bundle_state::BundleRetention},
     database_interface::bal::EvmDatabaseError,
-    inspector::NoOpInspector,
+    inspector::Inspector,
     primitives::hardfork::SpecId,
     state::EvmState,
 };
 
-type BlockState = State<WrapDatabaseRef<StateView>>;
-type BlockEvm = <EthEvmFactory as EvmFactory>::Evm<BlockState, NoOpInspector>;
+/// State while a block is executed: what the block changed, above the state of its parent.
+pub(crate) type BlockState = State<WrapDatabaseRef<StateView>>;
 type BlockEvmError = EVMError<EvmDatabaseError<ChainError>>;
 
 /// What the genesis fixes for all blocks.
@@ -65,7 +66,7 @@ pub(crate) enum Refusal {
 
 /// A block being executed.
 pub(crate) struct Execution {
-    evm: BlockEvm,
+    evm: ChainEvm<BlockState>,
     parent: StateView,
     rules: Rules,
     header: Header,
@@ -95,7 +96,7 @@ impl Execution {
     pub(crate) fn start(rules: &Rules, base: &Base, header: Header) -> Result<Self, ChainError> {
         let state = State::builder().with_database(WrapDatabaseRef(base.view.clone())).with_bundle_update().build();
         let mut execution = Self {
-            evm: EthEvmFactory::default().create_evm(state, evm_env(rules, &header)),
+            evm: evm(rules, state, evm_env(rules, &header)),
             parent: base.view.clone(),
             rules: *rules,
             header,
@@ -127,18 +128,46 @@ impl Execution {
 
     /// Executes a transaction; a refused one leaves no trace.
     pub(crate) fn run(&mut self, transaction: &Recovered<TxEnvelope>) -> Result<(), Refusal> {
+        let environment = self.admit(transaction)?;
+        let outcome = self.evm.transact(environment).map_err(refusal)?;
+        self.commit(transaction, outcome).map_err(Refusal::Failed)
+    }
+
+    /// Executes a transaction under the eyes of an inspector and changes nothing; [`Execution::commit`] does.
+    #[allow(dead_code, reason = "tracing")]
+    pub(crate) fn inspect<I>(
+        &mut self,
+        transaction: &Recovered<TxEnvelope>,
+        inspector: I,
+    ) -> Result<ResultAndState, Refusal>
+    where
+        I: for<'a> Inspector<ChainEvmContext<&'a mut BlockState>>,
+    {
+        let environment = self.admit(transaction)?;
+        let env = evm_env(&self.rules, &self.header);
+        let mut evm = inspected_evm(&self.rules, self.evm.db_mut(), env, inspector);
+        evm.transact(environment).map_err(refusal)
+    }
+
+    /// The state as the transactions so far left it.
+    #[allow(dead_code, reason = "tracing")]
+    pub(crate) fn state(&mut self) -> &mut BlockState {
+        self.evm.db_mut()
+    }
+
+    /// Keeps what the execution of a transaction on this state gave.
+    pub(crate) fn commit(
+        &mut self,
+        transaction: &Recovered<TxEnvelope>,
+        outcome: ResultAndState,
+    ) -> Result<(), ChainError> {
         let (envelope, sender) = (transaction.inner(), transaction.signer());
-        let environment = TxEnv::from_recovered_tx(envelope, sender);
-        let left = self.gas_left();
-        if environment.gas_limit > left {
-            return Err(Refusal::NoRoom { gas_limit: environment.gas_limit, left });
-        }
-        let ResultAndState { result, state } = self.evm.transact(environment).map_err(refusal)?;
+        let ResultAndState { result, state } = outcome;
         let gas_used = result.tx_gas_used();
-        let lost = self.coin_lost(&state, gas_used).map_err(Refusal::Failed)?;
+        let lost = self.coin_lost(&state, gas_used)?;
         let database = self.evm.db_mut();
         database.commit(state);
-        credit(database, BURN, lost).map_err(Refusal::Failed)?;
+        credit(database, BURN, lost)?;
         self.gas_used += gas_used;
         let receipt = Receipt {
             status: result.is_success().into(),
@@ -150,6 +179,16 @@ impl Execution {
         self.transactions.push(envelope.clone());
         self.senders.push(sender);
         Ok(())
+    }
+
+    /// The transaction as the EVM takes it, if the block has room for it.
+    fn admit(&self, transaction: &Recovered<TxEnvelope>) -> Result<TxEnv, Refusal> {
+        let environment = TxEnv::from_recovered_tx(transaction.inner(), transaction.signer());
+        let left = self.gas_left();
+        match environment.gas_limit {
+            gas_limit if gas_limit > left => Err(Refusal::NoRoom { gas_limit, left }),
+            _ => Ok(environment),
+        }
     }
 
     /// Ends the block: fees, roots, header.

@@ -8,6 +8,7 @@
 
 use crate::{
     BlockRecord, ChainError,
+    evm::evm,
     execute::{Rules, genesis_env},
     state::{Overlay, StateChanges, StateView},
 };
@@ -16,7 +17,7 @@ use alloy_consensus::{
     constants::{EMPTY_RECEIPTS, EMPTY_TRANSACTIONS, EMPTY_WITHDRAWALS},
 };
 use alloy_eips::{eip1559::INITIAL_BASE_FEE, eip2935, eip4788, eip7685::EMPTY_REQUESTS_HASH};
-use alloy_evm::{Evm, EvmFactory, eth::EthEvmFactory};
+use alloy_evm::Evm;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::{
     DatabaseCommit,
@@ -145,7 +146,7 @@ fn call_as_system(
     predeploy: &Predeploy,
     data: Bytes,
 ) -> Result<Bytes, ChainError> {
-    let mut evm = EthEvmFactory::default().create_evm(state, genesis_env(rules, spec));
+    let mut evm = evm(rules, state, genesis_env(rules, spec));
     let outcome = evm
         .transact_system_call(eip4788::SYSTEM_ADDRESS, predeploy.address, data)
         .map_err(|error| failed(predeploy, error))?;

@@ -28,6 +28,7 @@ mod block;
 mod cache;
 mod engine;
 mod error;
+mod evm;
 mod execute;
 mod genesis;
 mod logs;

@@ -5,11 +5,11 @@
 
 use super::failure::Failure;
 use super::node::Node;
-use crate::{BlockRecord, ChainError, StateView, TRANSACTION_GAS_MAX};
+use crate::{BlockRecord, ChainError, StateView, TRANSACTION_GAS_MAX, evm::evm};
 use alloy_eips::eip2930::{AccessList, AccessListItem, AccessListResult};
 use alloy_evm::overrides::{apply_block_overrides, apply_state_overrides};
 use alloy_evm::rpc::TryIntoTxEnv;
-use alloy_evm::{EthEvmFactory, Evm, EvmEnv, EvmFactory};
+use alloy_evm::{Evm, EvmEnv};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, map::HashSet};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
 use revm::Database;
@@ -153,7 +153,7 @@ impl<'a> Simulation<'a> {
     fn transact(&mut self, gas: u64) -> Result<Run, Failure> {
         let request = TransactionRequest { gas: Some(gas), ..self.request.clone() };
         let tx: TxEnv = request.try_into_tx_env(&self.env).map_err(|e| Failure::Params(e.to_string()))?;
-        let mut evm = EthEvmFactory::default().create_evm(&mut self.db, self.env.clone());
+        let mut evm = evm(self.node.chain.rules(), &mut self.db, self.env.clone());
         Ok(evm.transact(tx))
     }
 
@@ -241,7 +241,7 @@ impl<'a> Simulation<'a> {
         let authorities = self.request.authorization_list.iter().flatten();
         let mut implied: HashSet<Address> = authorities.filter_map(|a| a.recover_authority().ok()).collect();
         implied.extend([sender, recipient, self.env.block_env.beneficiary]);
-        let evm = EthEvmFactory::default().create_evm(&mut self.db, self.env.clone());
+        let evm = evm(self.node.chain.rules(), &mut self.db, self.env.clone());
         implied.extend(evm.precompiles().addresses().copied());
         Ok(implied)
     }
