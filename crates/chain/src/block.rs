@@ -2,7 +2,8 @@
 
 use crate::transactions::block_rlp_length;
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope, proofs};
-use alloy_primitives::{Address, B256, Bloom, Bytes};
+use alloy_eips::eip4895::Withdrawals;
+use alloy_primitives::{Address, B256, Bloom, Bytes, U256};
 
 /// A finalised or pending block with everything derived from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,12 @@ pub struct BlockRecord {
     pub receipts: Vec<ReceiptEnvelope>,
     /// Gas used by each transaction alone.
     pub gas_used: Vec<u64>,
+    /// Headers of blocks that lost the race, on chains imported from proof of work; otherwise empty.
+    pub ommers: Vec<Header>,
+    /// Coin from the beacon chain, on imported chains since Shanghai; otherwise empty, and `None` before Shanghai.
+    pub withdrawals: Option<Withdrawals>,
+    /// Sum of all difficulties up to this block, on imported chains while they are proof of work.
+    pub total_difficulty: Option<U256>,
     /// Length of the RLP of the whole block, in bytes.
     pub size: u64,
 }
@@ -85,9 +92,33 @@ impl BlockRecord {
         senders: Vec<Address>,
         receipts: Vec<ReceiptEnvelope>,
     ) -> Self {
-        let size = block_rlp_length(&header, &transactions) as u64;
+        let withdrawals = header.withdrawals_root.map(|_| Withdrawals::default());
+        let size = block_rlp_length(&header, &transactions, &[], withdrawals.as_ref()) as u64;
         let gas_used = gas_of_each(&receipts);
-        Self { hash: header.hash_slow(), header, transactions, senders, receipts, gas_used, size }
+        Self {
+            hash: header.hash_slow(),
+            header,
+            transactions,
+            senders,
+            receipts,
+            gas_used,
+            ommers: Vec::new(),
+            withdrawals,
+            total_difficulty: None,
+            size,
+        }
+    }
+
+    /// The same block with what only blocks of other chains hold. `withdrawals` are dropped where the header has none.
+    pub(crate) fn with_body(
+        self,
+        ommers: Vec<Header>,
+        withdrawals: Withdrawals,
+        total_difficulty: Option<U256>,
+    ) -> Self {
+        let withdrawals = self.header.withdrawals_root.map(|_| withdrawals);
+        let size = block_rlp_length(&self.header, &self.transactions, &ommers, withdrawals.as_ref()) as u64;
+        Self { ommers, withdrawals, total_difficulty, size, ..self }
     }
 }
 

@@ -4,8 +4,9 @@
 //! state from beginning to end although another one is finalised meanwhile.
 
 use crate::{
-    BlockAttributes, BlockRecord, ChainError, GenesisSpec, InvalidTransaction, StateView,
+    BlockAttributes, BlockRecord, ChainError, EthereumGenesis, GenesisSpec, InvalidTransaction, StateView,
     cache::Cache,
+    ethereum::Ethereum,
     execute::{Rules, evm_env, next_base_fee, next_header},
     genesis::Genesis,
     pending::{Pending, PendingBlock},
@@ -14,6 +15,7 @@ use crate::{
     transactions::Senders,
 };
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
+use alloy_eips::eip7840::BlobParams;
 use alloy_evm::EvmEnv;
 use alloy_primitives::{B256, Bloom, U256};
 use parking_lot::{Mutex, RwLock};
@@ -87,16 +89,43 @@ impl Chain {
     pub fn open(dir: &Path, genesis: &GenesisSpec, config: ChainConfig) -> Result<Self, ChainError> {
         let codes = Arc::new(Cache::new(CODES_MAX));
         let genesis = Genesis::build(genesis, StateView::empty(codes.clone()))?;
-        let hash = genesis.record.hash;
         let store = Store::open(dir, &genesis, config.cache_bytes)?;
+        Self::assemble(genesis.rules, genesis.record.hash, store, codes, config)
+    }
+
+    /// Opens the chain of an Ethereum genesis in `dir`, to import blocks into it; creates it where absent.
+    ///
+    /// Fails as [`Chain::open`] does, and for a genesis with forks that are not known here.
+    pub fn open_ethereum(dir: &Path, genesis: &EthereumGenesis, config: ChainConfig) -> Result<Self, ChainError> {
+        let codes = Arc::new(Cache::new(CODES_MAX));
+        let genesis = Genesis::imported(genesis, StateView::empty(codes.clone()))?;
+        let store = Store::open(dir, &genesis, config.cache_bytes)?;
+        Self::assemble(genesis.rules, genesis.record.hash, store, codes, config)
+    }
+
+    /// Opens the imported chain in `dir`, whose rules are stored beside it; `None` when there is none.
+    pub fn open_imported(dir: &Path, config: ChainConfig) -> Result<Option<Self>, ChainError> {
+        let codes = Arc::new(Cache::new(CODES_MAX));
+        let Some((store, schedule, hash)) = Store::open_imported(dir, config.cache_bytes)? else { return Ok(None) };
+        let rules = Rules::imported(Ethereum::new(&schedule)?);
+        Self::assemble(rules, hash, store, codes, config).map(Some)
+    }
+
+    fn assemble(
+        rules: Rules,
+        genesis: B256,
+        store: Store,
+        codes: Arc<Cache<B256, Bytecode>>,
+        config: ChainConfig,
+    ) -> Result<Self, ChainError> {
         let snapshot = Arc::new(store.snapshot()?);
         let head =
             Arc::new(snapshot.block(snapshot.head_number()?)?.ok_or_else(|| store.corrupt("its head is missing"))?);
         let live = RwLock::new(Live { head, snapshot, pending: Pending::default() });
         Ok(Self(Arc::new(Inner {
-            senders: Senders::new(genesis.rules.chain_id),
-            rules: genesis.rules,
-            genesis: hash,
+            senders: Senders::new(rules.chain_id),
+            rules,
+            genesis,
             config,
             store,
             live,
@@ -110,6 +139,16 @@ impl Chain {
     /// EIP-155 chain id.
     pub fn chain_id(&self) -> u64 {
         self.0.rules.chain_id
+    }
+
+    /// The fork schedule of an imported Ethereum chain; `None` for a chain of Kumo.
+    pub fn imported_config(&self) -> Option<&alloy_genesis::ChainConfig> {
+        self.0.rules.ethereum.as_ref().map(|ethereum| ethereum.config())
+    }
+
+    /// Parameters of the blob market at a time; `None` where there is no such market.
+    pub fn blob_params(&self, timestamp: u64) -> Option<BlobParams> {
+        self.0.rules.ethereum.as_ref()?.blob_params(timestamp)
     }
 
     /// Hash of block 0.
@@ -220,7 +259,15 @@ impl Chain {
 
     /// Base fee of a child of the head, in wei per gas.
     pub fn next_base_fee(&self) -> u64 {
-        next_base_fee(&self.head().header)
+        let head = self.head();
+        match self.0.rules.ethereum {
+            None => next_base_fee(&head.header),
+            // The next block may be the first with a base fee.
+            Some(_) => {
+                let attributes = BlockAttributes { timestamp: head.header.timestamp + 1, ..Default::default() };
+                next_header(&self.0.rules, &head, attributes).base_fee_per_gas.unwrap_or_default()
+            }
+        }
     }
 
     /// Decodes a transaction and recovers its sender, under the rules that hold for every state.

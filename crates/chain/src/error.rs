@@ -147,6 +147,15 @@ pub enum ChainError {
         /// What happened.
         reason: String,
     },
+    /// The logs of the deposit contract are not what EIP-6110 reads.
+    #[error("deposit requests cannot be read from the receipts: {0}")]
+    Deposits(String),
+    /// The genesis of an imported chain cannot be used.
+    #[error(transparent)]
+    ImportedGenesis(#[from] crate::GenesisError),
+    /// An imported chain is read-only.
+    #[error("this directory holds an imported chain, which only `kumo chain import` extends")]
+    Imported,
     /// The EVM broke for a reason that is not the transaction's.
     #[error("execution failed: {0}")]
     Execution(String),

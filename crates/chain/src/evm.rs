@@ -1,6 +1,6 @@
 //! The one place where an EVM is made, so that every path (blocks, genesis, calls, traces) runs the same precompiles.
 
-use crate::execute::Rules;
+use crate::{ethereum::net_metered, execute::Rules};
 use alloy_evm::{Database, EvmEnv, EvmFactory, eth::EthEvmFactory};
 use revm::{Inspector, inspector::NoOpInspector};
 
@@ -10,16 +10,25 @@ pub(crate) type ChainEvm<DB, I = NoOpInspector> = <EthEvmFactory as EvmFactory>:
 pub(crate) type ChainEvmContext<DB> = <EthEvmFactory as EvmFactory>::Context<DB>;
 
 /// An EVM that nobody watches.
-pub(crate) fn evm<DB: Database>(_rules: &Rules, database: DB, env: EvmEnv) -> ChainEvm<DB> {
-    EthEvmFactory::default().create_evm(database, env)
+pub(crate) fn evm<DB: Database>(rules: &Rules, database: DB, env: EvmEnv) -> ChainEvm<DB> {
+    let metered = is_net_metered(rules, &env);
+    let evm = EthEvmFactory::default().create_evm(database, env);
+    if metered { net_metered(evm, false) } else { evm }
 }
 
 /// An EVM whose steps `inspector` sees.
 pub(crate) fn inspected_evm<DB: Database, I: Inspector<ChainEvmContext<DB>>>(
-    _rules: &Rules,
+    rules: &Rules,
     database: DB,
     env: EvmEnv,
     inspector: I,
 ) -> ChainEvm<DB, I> {
-    EthEvmFactory::default().create_evm_with_inspector(database, env, inspector)
+    let metered = is_net_metered(rules, &env);
+    let evm = EthEvmFactory::default().create_evm_with_inspector(database, env, inspector);
+    if metered { net_metered(evm, true) } else { evm }
+}
+
+/// Whether the block is one of an imported chain between Constantinople and Petersburg.
+fn is_net_metered(rules: &Rules, env: &EvmEnv) -> bool {
+    rules.ethereum.as_ref().is_some_and(|ethereum| ethereum.is_net_metered(env.block_env.number.saturating_to()))
 }

@@ -6,30 +6,42 @@
 //!
 //! No coin is ever destroyed: what a contract that destroys itself in the transaction that made it would take with it
 //! (EIP-6780) goes to the burn address. So the sum of all balances is the genesis supply after every block.
+//!
+//! Blocks of an imported Ethereum chain run under the forks of that chain instead (`imported`).
+
+mod imported;
+mod progress;
 
 use crate::{
     BlockAttributes, BlockRecord, ChainError, GenesisSpec,
     block::{logs_bloom, receipts_root, transactions_root},
     engine::Base,
+    ethereum::{self, Ethereum},
     evm::{ChainEvm, ChainEvmContext, evm, inspected_evm},
     state::{Overlay, StateChanges, StateView},
 };
 use alloy_consensus::{
-    EMPTY_OMMER_ROOT_HASH, Header, Receipt, ReceiptEnvelope, TxEnvelope, constants::EMPTY_WITHDRAWALS,
+    EMPTY_OMMER_ROOT_HASH, Eip658Value, Header, Receipt, ReceiptEnvelope, TxEnvelope, constants::EMPTY_WITHDRAWALS,
     transaction::Recovered,
 };
-use alloy_eips::{eip1559::BaseFeeParams, eip2935, eip4788, eip7685::EMPTY_REQUESTS_HASH};
+use alloy_eips::{
+    eip1559::BaseFeeParams,
+    eip2935, eip4788,
+    eip4895::Withdrawals,
+    eip7685::{EMPTY_REQUESTS_HASH, Requests},
+};
 use alloy_evm::{Evm, EvmEnv, FromRecoveredTx};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::Encodable;
 use alloy_sol_types::SolCall;
+use progress::Progress;
 use protocol::abi::{BURN, IRandomness};
 use revm::{
     Database, DatabaseCommit,
     context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::{
         block::BlobExcessGasAndPrice,
-        result::{EVMError, InvalidTransaction, ResultAndState},
+        result::{EVMError, ExecutionResult, InvalidTransaction, ResultAndState},
     },
     database::{DatabaseCommitExt, State, WrapDatabaseRef, states::bundle_state::BundleRetention},
     database_interface::bal::EvmDatabaseError,
@@ -37,14 +49,17 @@ use revm::{
     primitives::hardfork::SpecId,
     state::EvmState,
 };
+use std::sync::Arc;
 
 /// State while a block is executed: what the block changed, above the state of its parent.
 pub(crate) type BlockState = State<WrapDatabaseRef<StateView>>;
 type BlockEvmError = EVMError<EvmDatabaseError<ChainError>>;
 
 /// What the genesis fixes for all blocks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rules {
+    /// The fork schedule, if this is an imported Ethereum chain; the fields below then say nothing but the chain id.
+    pub ethereum: Option<Arc<Ethereum>>,
     pub chain_id: u64,
     pub gas_limit: u64,
     pub base_fee_to: Address,
@@ -75,6 +90,11 @@ pub(crate) struct Execution {
     receipts: Vec<ReceiptEnvelope>,
     gas_used: u64,
     transactions_bytes: usize,
+    ommers: Vec<Header>,
+    withdrawals: Withdrawals,
+    requests: Requests,
+    /// What the transactions so far changed, where each receipt names the state root after it.
+    progress: Option<Progress>,
 }
 
 impl Rules {
@@ -82,6 +102,7 @@ impl Rules {
     pub(crate) fn of(spec: &GenesisSpec) -> Result<Self, ChainError> {
         let sum = spec.alloc.values().try_fold(U256::ZERO, |sum, balance| sum.checked_add(*balance));
         Ok(Self {
+            ethereum: None,
             chain_id: spec.chain_id,
             gas_limit: spec.gas_limit,
             base_fee_to: spec.fee_recipient_vault.unwrap_or(BURN),
@@ -89,31 +110,61 @@ impl Rules {
             supply: sum.ok_or(ChainError::GenesisSupply)?,
         })
     }
+
+    /// The rules of an Ethereum chain.
+    pub(crate) fn imported(ethereum: Ethereum) -> Self {
+        Self {
+            chain_id: ethereum.chain_id(),
+            ethereum: Some(Arc::new(ethereum)),
+            gas_limit: 0,
+            base_fee_to: BURN,
+            randomness: None,
+            supply: U256::ZERO,
+        }
+    }
 }
 
 impl Execution {
     /// Begins the block that `header` (from [`next_header`]) describes, with the calls of the protocol.
     pub(crate) fn start(rules: &Rules, base: &Base, header: Header) -> Result<Self, ChainError> {
+        let mut execution = Self::bare(rules, base, header);
+        match execution.rules.ethereum.clone() {
+            Some(ethereum) => execution.prepare_imported(&ethereum)?,
+            None => execution.prepare()?,
+        }
+        Ok(execution)
+    }
+
+    /// Begins a block without the calls of the protocol.
+    pub(crate) fn bare(rules: &Rules, base: &Base, header: Header) -> Self {
         let state = State::builder().with_database(WrapDatabaseRef(base.view.clone())).with_bundle_update().build();
-        let mut execution = Self {
+        Self {
             evm: evm(rules, state, evm_env(rules, &header)),
+            progress: Progress::wanted(rules, &header, &base.view),
             parent: base.view.clone(),
-            rules: *rules,
+            rules: rules.clone(),
             header,
             transactions: Vec::new(),
             senders: Vec::new(),
             receipts: Vec::new(),
             gas_used: 0,
             transactions_bytes: 0,
-        };
-        execution.call(eip2935::HISTORY_STORAGE_ADDRESS, execution.header.parent_hash.0.into())?;
-        let beacon_root = execution.header.parent_beacon_block_root.unwrap_or_default();
-        execution.call(eip4788::BEACON_ROOTS_ADDRESS, beacon_root.0.into())?;
-        if let Some(randomness) = rules.randomness {
-            let call = IRandomness::setCall { value: execution.header.mix_hash };
-            execution.call(randomness, call.abi_encode().into())?;
+            ommers: Vec::new(),
+            withdrawals: Withdrawals::default(),
+            requests: Requests::default(),
         }
-        Ok(execution)
+    }
+
+    /// The calls before the transactions of a block of this chain.
+    fn prepare(&mut self) -> Result<(), ChainError> {
+        self.call(eip2935::HISTORY_STORAGE_ADDRESS, self.header.parent_hash.0.into())?;
+        let beacon_root = self.header.parent_beacon_block_root.unwrap_or_default();
+        self.call(eip4788::BEACON_ROOTS_ADDRESS, beacon_root.0.into())?;
+        if let Some(randomness) = self.rules.randomness {
+            let call = IRandomness::setCall { value: self.header.mix_hash };
+            self.call(randomness, call.abi_encode().into())?;
+        }
+        Ok(())
     }
 
     /// Gas the block has left.
@@ -164,16 +215,19 @@ impl Execution {
         let (envelope, sender) = (transaction.inner(), transaction.signer());
         let ResultAndState { result, state } = outcome;
         let gas_used = result.tx_gas_used();
-        let lost = self.coin_lost(&state, gas_used)?;
+        let lost = match self.rules.ethereum {
+            Some(_) => U256::ZERO,
+            None => self.coin_lost(&state, gas_used)?,
+        };
         let database = self.evm.db_mut();
         database.commit(state);
         credit(database, BURN, lost)?;
         self.gas_used += gas_used;
-        let receipt = Receipt {
-            status: result.is_success().into(),
-            cumulative_gas_used: self.gas_used,
-            logs: result.into_logs(),
+        let status = match &mut self.progress {
+            Some(progress) => Eip658Value::PostState(progress.advance(self.evm.db_mut())?),
+            None => result.is_success().into(),
         };
+        let receipt = Receipt { status, cumulative_gas_used: self.gas_used, logs: result.into_logs() };
         self.receipts.push(ReceiptEnvelope::from_typed(envelope.tx_type(), receipt));
         self.transactions_bytes += envelope.length();
         self.transactions.push(envelope.clone());
@@ -193,14 +247,20 @@ impl Execution {
 
     /// Ends the block: fees, roots, header.
     pub(crate) fn finish(mut self) -> Result<(BlockRecord, Overlay), ChainError> {
-        let base_fee = self.header.base_fee_per_gas.unwrap_or_default();
-        let fees = U256::from(base_fee) * U256::from(self.gas_used);
-        let state = self.evm.db_mut();
-        credit(state, self.rules.base_fee_to, fees)?;
-        state.merge_transitions(BundleRetention::PlainState);
-        let bundle = state.take_bundle();
+        match self.rules.ethereum.clone() {
+            Some(ethereum) => self.conclude_imported(&ethereum)?,
+            None => {
+                let base_fee = self.header.base_fee_per_gas.unwrap_or_default();
+                let fees = U256::from(base_fee) * U256::from(self.gas_used);
+                credit(self.evm.db_mut(), self.rules.base_fee_to, fees)?;
+            }
+        }
+        let (changes, progress) = (changes(self.evm.db_mut()), self.progress.take());
         let (overlay, (transactions_root, (receipts_root, logs_bloom))) = rayon::join(
-            || StateChanges::from_bundle(bundle).apply(&self.parent),
+            || match progress {
+                Some(progress) => progress.finish(changes),
+                None => changes.apply(&self.parent),
+            },
             || {
                 rayon::join(
                     || transactions_root(&self.transactions),
@@ -218,20 +278,26 @@ impl Execution {
             ..self.header
         };
         let record = BlockRecord::new(header, self.transactions, self.senders, self.receipts);
+        let record = match self.rules.ethereum {
+            Some(_) => record.with_body(self.ommers, self.withdrawals, None),
+            None => record,
+        };
         let overlay = overlay.sealed(record.number(), record.hash);
         Ok((record, overlay))
     }
 
-    /// A call by the system address, which must succeed.
-    fn call(&mut self, contract: Address, data: Bytes) -> Result<(), ChainError> {
+    /// A call by the system address, which must succeed; returns its output.
+    fn call(&mut self, contract: Address, data: Bytes) -> Result<Bytes, ChainError> {
         let failed = |reason: String| ChainError::SystemCall { contract, reason };
         let outcome = self.evm.transact_system_call(eip4788::SYSTEM_ADDRESS, contract, data);
         let outcome = outcome.map_err(|error| failed(error.to_string()))?;
-        if !outcome.result.is_success() {
-            return Err(failed(format!("{:?}", outcome.result)));
+        match outcome.result {
+            ExecutionResult::Success { output, .. } => {
+                self.evm.db_mut().commit(outcome.state);
+                Ok(output.into_data())
+            }
+            result => Err(failed(format!("{result:?}"))),
         }
-        self.evm.db_mut().commit(outcome.state);
-        Ok(())
     }
 
     /// What contracts that were made and destroyed in this transaction take with them, in wei.
@@ -255,6 +321,9 @@ impl Execution {
 
 /// Environment of the EVM for the block of this header.
 pub(crate) fn evm_env(rules: &Rules, header: &Header) -> EvmEnv {
+    if let Some(ethereum) = &rules.ethereum {
+        return ethereum.evm_env(header);
+    }
     let block_env = BlockEnv {
         number: U256::from(header.number),
         beneficiary: header.beneficiary,
@@ -275,6 +344,12 @@ pub(crate) fn genesis_env(rules: &Rules, spec: &GenesisSpec) -> EvmEnv {
     evm_env(rules, &header)
 }
 
+/// What happened since the last call, as new values of accounts and slots.
+fn changes(state: &mut BlockState) -> StateChanges {
+    state.merge_transitions(BundleRetention::PlainState);
+    StateChanges::from_bundle(state.take_bundle())
+}
+
 /// Base fee of a child of this block, in wei per gas (EIP-1559).
 pub(crate) fn next_base_fee(parent: &Header) -> u64 {
     parent.next_block_base_fee(BaseFeeParams::ethereum()).unwrap_or_default()
@@ -282,6 +357,9 @@ pub(crate) fn next_base_fee(parent: &Header) -> u64 {
 
 /// Header of a child before execution: roots, bloom and gas used are still empty.
 pub(crate) fn next_header(rules: &Rules, parent: &BlockRecord, attributes: BlockAttributes) -> Header {
+    if let Some(ethereum) = &rules.ethereum {
+        return ethereum::child(ethereum, parent, attributes);
+    }
     Header {
         parent_hash: parent.hash,
         ommers_hash: EMPTY_OMMER_ROOT_HASH,

@@ -7,7 +7,8 @@
 //! EIP-7002 and EIP-7251 are not, so the list of requests of every block is empty.
 
 use crate::{
-    BlockRecord, ChainError,
+    BlockRecord, ChainError, GenesisError,
+    ethereum::{self, Ethereum},
     evm::evm,
     execute::{Rules, genesis_env},
     state::{Overlay, StateChanges, StateView},
@@ -16,7 +17,7 @@ use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, Header,
     constants::{EMPTY_RECEIPTS, EMPTY_TRANSACTIONS, EMPTY_WITHDRAWALS},
 };
-use alloy_eips::{eip1559::INITIAL_BASE_FEE, eip2935, eip4788, eip7685::EMPTY_REQUESTS_HASH};
+use alloy_eips::{eip1559::INITIAL_BASE_FEE, eip2935, eip4788, eip4895::Withdrawals, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_evm::Evm;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::{
@@ -67,9 +68,33 @@ pub(crate) struct Genesis {
     pub rules: Rules,
 }
 
+/// The `genesis.json` of an Ethereum chain, in geth's format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EthereumGenesis(alloy_genesis::Genesis);
+
+impl EthereumGenesis {
+    /// Reads the file. Forks and fields are checked when the chain is opened.
+    pub fn from_json(json: &[u8]) -> Result<Self, GenesisError> {
+        serde_json::from_slice(json).map(Self).map_err(|error| GenesisError::Json(error.to_string()))
+    }
+}
+
 type GenesisState = State<WrapDatabaseRef<StateView>>;
 
 impl Genesis {
+    /// Builds block 0 of an Ethereum chain on an empty state.
+    pub(crate) fn imported(genesis: &EthereumGenesis, empty: StateView) -> Result<Self, ChainError> {
+        let EthereumGenesis(genesis) = genesis;
+        let ethereum = Ethereum::new(&genesis.config)?;
+        let overlay = ethereum::genesis_state(genesis)?.apply(&empty)?;
+        let header = ethereum::genesis_header(&ethereum, genesis, overlay.state_root)?;
+        let total_difficulty = (!ethereum.is_merged(&header)).then_some(header.difficulty);
+        let record = BlockRecord::new(header, Vec::new(), Vec::new(), Vec::new());
+        let record = record.with_body(Vec::new(), Withdrawals::default(), total_difficulty);
+        let overlay = overlay.sealed(0, record.hash);
+        Ok(Self { record, overlay, rules: Rules::imported(ethereum) })
+    }
+
     /// Builds block 0 on an empty state.
     pub(crate) fn build(spec: &GenesisSpec, empty: StateView) -> Result<Self, ChainError> {
         let rules = Rules::of(spec)?;

@@ -56,6 +56,9 @@ impl Chain {
         attributes: BlockAttributes,
         candidates: &[Bytes],
     ) -> Result<Proposed, ChainError> {
+        if self.rules().ethereum.is_some() {
+            return Err(ChainError::Imported);
+        }
         let base = self.base(parent).ok_or(ChainError::NotPending(parent))?;
         let (timestamp, earliest) = (attributes.timestamp, base.record.header.timestamp);
         if timestamp < earliest {

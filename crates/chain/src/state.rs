@@ -18,7 +18,7 @@ use revm::{
     primitives::KECCAK_EMPTY,
     state::{AccountInfo, Bytecode},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// State after one block, readable by the EVM ([`DatabaseRef`]) for as long as it is held.
 #[derive(Clone)]
@@ -158,6 +158,32 @@ impl StateView {
         self.number = overlays.first().map_or(self.number, |newest| newest.number);
         self.overlays = overlays;
         self
+    }
+
+    /// The same state with one more change above it.
+    pub(crate) fn above(mut self, overlay: Arc<Overlay>) -> Self {
+        self.number = overlay.number;
+        self.overlays.insert(0, overlay);
+        self
+    }
+
+    /// Whether the nodes of the tries can be read; they cannot for states of the past.
+    pub(crate) fn has_tries(&self) -> bool {
+        !self.past
+    }
+
+    /// Every slot of an account that holds something. Only for states with tries.
+    pub(crate) fn slots(&self, address: Address) -> Result<BTreeMap<U256, U256>, ChainError> {
+        let mut slots = match &self.snapshot {
+            Some(snapshot) => snapshot.slots_of(address)?,
+            None => BTreeMap::new(),
+        };
+        for overlay in self.overlays.iter().rev() {
+            let changed = overlay.storage.iter().filter(|((owner, _), _)| *owner == address);
+            slots.extend(changed.map(|((_, slot), change)| (*slot, change.new)));
+        }
+        slots.retain(|_, value| !value.is_zero());
+        Ok(slots)
     }
 
     /// Root of the account trie. There are no roots of the past.

@@ -11,6 +11,8 @@ mod tests;
 pub(crate) use snapshot::Snapshot;
 
 use crate::{BlockRecord, ChainError, genesis::Genesis, state::Overlay};
+use alloy_genesis::ChainConfig;
+use alloy_primitives::B256;
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, WriteTransaction};
 use std::{
     fs::{self, File},
@@ -47,6 +49,25 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens the imported Ethereum chain in `dir`, with its configuration and the hash of its genesis. `None` when there
+    /// is no chain, or one of Kumo.
+    pub(crate) fn open_imported(
+        dir: &Path,
+        cache_bytes: usize,
+    ) -> Result<Option<(Self, ChainConfig, B256)>, ChainError> {
+        let path = dir.join(FILE);
+        if !path.try_exists().map_err(|source| ChainError::Io { path: path.clone(), source })? {
+            return Ok(None);
+        }
+        let store = Self { database: open_file(dir, &path, cache_bytes)?, path };
+        store.check_format()?;
+        let Some(config) = store.meta(META_ETHEREUM)? else { return Ok(None) };
+        let config = serde_json::from_slice(&config).map_err(|error| store.corrupt(error))?;
+        let genesis = store.meta(META_GENESIS)?.ok_or_else(|| store.corrupt("genesis is missing"))?;
+        let genesis = array(&genesis, META_GENESIS)?.into();
+        Ok(Some((store, config, genesis)))
+    }
+
     /// All tables as they are now.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, ChainError> {
         Snapshot::open(&self.database.begin_read()?)
@@ -73,17 +94,25 @@ impl Store {
         ChainError::Corrupt { path: self.path.clone(), reason: reason.to_string() }
     }
 
-    fn check(&self, dir: &Path, genesis: &Genesis) -> Result<(), ChainError> {
+    fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, ChainError> {
         let transaction = self.database.begin_read()?;
         let meta = transaction.open_table(META).map_err(|error| self.corrupt(error))?;
-        let read = |key: &str| -> Result<Vec<u8>, ChainError> {
-            let value = meta.get(key).map_err(|error| self.corrupt(error))?;
-            value.map(|value| value.value().to_vec()).ok_or_else(|| self.corrupt(format!("{key} is missing")))
-        };
-        let found = u32::from_be_bytes(array(&read(META_FORMAT)?, META_FORMAT)?);
-        if found > FORMAT {
-            return Err(ChainError::Format { path: self.path.clone(), found, supported: FORMAT });
+        let value = meta.get(key).map_err(|error| self.corrupt(error))?;
+        Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    fn check_format(&self) -> Result<(), ChainError> {
+        let stored = self.meta(META_FORMAT)?.ok_or_else(|| self.corrupt("format is missing"))?;
+        let found = u32::from_be_bytes(array(&stored, META_FORMAT)?);
+        match found > FORMAT {
+            true => Err(ChainError::Format { path: self.path.clone(), found, supported: FORMAT }),
+            false => Ok(()),
         }
+    }
+
+    fn check(&self, dir: &Path, genesis: &Genesis) -> Result<(), ChainError> {
+        self.check_format()?;
+        let read = |key: &str| self.meta(key)?.ok_or_else(|| self.corrupt(format!("{key} is missing")));
         let (stored, expected) =
             (u64::from_be_bytes(array(&read(META_CHAIN_ID)?, META_CHAIN_ID)?), genesis.rules.chain_id);
         if stored != expected {
@@ -116,6 +145,10 @@ fn create(dir: &Path, path: &Path, genesis: &Genesis, cache_bytes: usize) -> Res
     write_meta(&transaction, META_CHAIN_ID, &genesis.rules.chain_id.to_be_bytes())?;
     write_meta(&transaction, META_GENESIS, genesis.record.hash.as_slice())?;
     write_meta(&transaction, META_HISTORY_FROM, &0u64.to_be_bytes())?;
+    if let Some(ethereum) = &genesis.rules.ethereum {
+        let config = serde_json::to_vec(ethereum.config()).map_err(|error| ChainError::Execution(error.to_string()))?;
+        write_meta(&transaction, META_ETHEREUM, &config)?;
+    }
     write_state(&transaction, &genesis.overlay)?;
     write_block(&transaction, &genesis.record)?;
     transaction.commit()?;

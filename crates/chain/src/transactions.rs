@@ -11,6 +11,7 @@ use alloy_consensus::{
 };
 use alloy_eips::{
     eip2718::{Decodable2718, Eip2718Error},
+    eip4895::Withdrawals,
     eip7825::MAX_TX_GAS_LIMIT_OSAKA,
 };
 use alloy_primitives::{Address, B256, Bytes, ChainId};
@@ -128,12 +129,17 @@ pub(crate) fn decode_exact(encoded: &[u8]) -> Result<TxEnvelope, Eip2718Error> {
     TxEnvelope::decode_2718_exact(encoded)
 }
 
-/// Length of the RLP of a block without ommers and withdrawals.
-pub(crate) fn block_rlp_length(header: &Header, transactions: &[TxEnvelope]) -> usize {
-    const EMPTY_LIST: usize = 1;
-    let payload = transactions.iter().map(Encodable::length).sum::<usize>();
-    let payload = header.length() + list_length(payload) + EMPTY_LIST + EMPTY_LIST;
-    list_length(payload)
+/// Length of the RLP of a block, in bytes.
+pub(crate) fn block_rlp_length(
+    header: &Header,
+    transactions: &[TxEnvelope],
+    ommers: &[Header],
+    withdrawals: Option<&Withdrawals>,
+) -> usize {
+    let transactions = transactions.iter().map(Encodable::length).sum::<usize>();
+    let ommers = ommers.iter().map(Encodable::length).sum::<usize>();
+    let withdrawals = withdrawals.map_or(0, Encodable::length);
+    list_length(header.length() + list_length(transactions) + list_length(ommers) + withdrawals)
 }
 
 fn list_length(payload_length: usize) -> usize {

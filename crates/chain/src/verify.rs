@@ -1,7 +1,7 @@
 //! Check a block somebody else built: execute it, and compare every field of its header.
 
 use crate::{
-    BlockAttributes, Chain, InvalidBlock,
+    BlockAttributes, Chain, ChainError, InvalidBlock,
     block::transactions_root,
     execute::{Execution, Refusal, next_header},
     transactions::{BLOCK_BYTES_MAX, TRANSACTION_GAS_MIN, decode_exact},
@@ -22,6 +22,9 @@ impl Chain {
         header_rlp: &[u8],
         transactions: &[Bytes],
     ) -> Result<B256, InvalidBlock> {
+        if self.rules().ethereum.is_some() {
+            return Err(ChainError::Imported.into());
+        }
         let header = decode_header(header_rlp)?;
         let hash = header.hash_slow();
         if header.parent_hash == parent && self.snapshot().number(hash)?.is_some() {
@@ -98,7 +101,7 @@ fn check_before_execution(got: &Header, expected: &Header, parent_timestamp: u64
 }
 
 /// Compares what execution gives, and then the whole, so that no field is forgotten.
-fn check_after_execution(got: &Header, expected: &Header) -> Result<(), InvalidBlock> {
+pub(crate) fn check_after_execution(got: &Header, expected: &Header) -> Result<(), InvalidBlock> {
     compare!(got, expected; transactions_root, gas_used, receipts_root, logs_bloom, state_root);
     if got != expected {
         let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));

@@ -36,6 +36,7 @@ mod logs;
 mod memory;
 mod namespaces;
 mod node;
+mod read_only;
 mod server;
 mod subscriptions;
 #[cfg(test)]
@@ -43,6 +44,7 @@ mod tests;
 mod websocket;
 
 pub use limits::RpcLimits;
+pub use read_only::ReadOnly;
 
 use crate::Chain;
 use crate::pool::Broadcast;

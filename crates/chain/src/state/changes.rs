@@ -29,6 +29,8 @@ struct AccountChanges {
     /// Nonce, balance and code hash; `None` when the account is gone.
     info: Option<AccountInfo>,
     slots: BTreeMap<U256, U256>,
+    /// Whether it lost all its slots before those here were set (`SELFDESTRUCT` before EIP-6780).
+    wiped: bool,
 }
 
 /// One account with its storage trie updated.
@@ -64,7 +66,8 @@ impl StateChanges {
         let mut changes = Self { codes: bundle.contracts.into_iter().collect(), ..Default::default() };
         for (address, account) in bundle.state {
             let slots = account.storage.into_iter().map(|(slot, value)| (slot, value.present_value));
-            changes.accounts.insert(address, AccountChanges { info: account.info, slots: slots.collect() });
+            let wiped = account.status.was_destroyed();
+            changes.accounts.insert(address, AccountChanges { info: account.info, slots: slots.collect(), wiped });
         }
         changes
     }
@@ -78,7 +81,12 @@ impl StateChanges {
             code: None,
             ..Default::default()
         });
-        self.accounts.insert(address, AccountChanges { info, slots: BTreeMap::new() });
+        self.accounts.insert(address, AccountChanges { info, slots: BTreeMap::new(), wiped: false });
+    }
+
+    /// Adds code by its Keccak-256.
+    pub(crate) fn set_code(&mut self, hash: B256, code: Bytecode) {
+        self.codes.insert(hash, code);
     }
 
     /// Sets a slot of an account that was set before.
@@ -119,7 +127,13 @@ fn update_account(parent: &StateView, address: Address, changes: AccountChanges)
     let hashed = keccak256(address);
     let old_root = old.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
     let mut slots = Vec::new();
-    for (slot, new) in changes.slots {
+    let mut new_slots = changes.slots;
+    if changes.wiped && old_root != EMPTY_ROOT_HASH {
+        for slot in parent.slots(address)?.into_keys() {
+            new_slots.entry(slot).or_default();
+        }
+    }
+    for (slot, new) in new_slots {
         let before = parent.storage(address, slot)?;
         if before != new {
             slots.push((slot, Change { old: before, new }));

@@ -40,4 +40,20 @@ impl Overlay {
     pub(crate) fn sealed(self, number: u64, hash: B256) -> Self {
         Self { number, hash, ..self }
     }
+
+    /// The effect of this and of what came after it in the same block.
+    pub(crate) fn then(mut self, later: Self) -> Self {
+        for (address, change) in later.accounts {
+            self.accounts.entry(address).and_modify(|first| first.new = change.new).or_insert(change);
+        }
+        for (slot, change) in later.storage {
+            self.storage.entry(slot).and_modify(|first| first.new = change.new).or_insert(change);
+        }
+        self.codes.extend(later.codes);
+        self.account_nodes.extend(later.account_nodes);
+        for (owner, nodes) in later.storage_nodes {
+            self.storage_nodes.entry(owner).or_default().extend(nodes);
+        }
+        Self { number: later.number, hash: later.hash, state_root: later.state_root, ..self }
+    }
 }

@@ -6,6 +6,7 @@ use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::{Nibbles, TrieAccount};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use std::collections::BTreeMap;
 
 type Table<K, V> = ReadOnlyTable<K, V>;
 
@@ -86,6 +87,17 @@ impl Snapshot {
         stored.map_or(Ok(U256::ZERO), |value| decode_word(value.value()))
     }
 
+    /// Every slot of an account that holds something.
+    pub(crate) fn slots_of(&self, address: Address) -> Result<BTreeMap<U256, U256>, ChainError> {
+        let (from, to) = (slot_key(address, U256::ZERO), slot_key(address, U256::MAX));
+        let mut slots = BTreeMap::new();
+        for entry in self.storage.range::<&[u8; 52]>(&from..=&to)? {
+            let (key, value) = entry?;
+            slots.insert(U256::from_be_slice(&key.value()[20..]), decode_word(value.value())?);
+        }
+        Ok(slots)
+    }
+
     /// The slot after block `number`, if a later block changed it.
     pub(crate) fn storage_after(&self, address: Address, slot: U256, number: u64) -> Result<Option<U256>, ChainError> {
         let (from, to) = (slot_history_key(address, slot, number + 1), slot_history_key(address, slot, u64::MAX));
@@ -133,9 +145,15 @@ impl Snapshot {
     pub(crate) fn block(&self, number: u64) -> Result<Option<BlockRecord>, ChainError> {
         let Some((_, header)) = self.header(number)? else { return Ok(None) };
         let absent = || ChainError::decode("block", format!("block {number} has a header only"));
-        let (transactions, senders) = decode_body(self.bodies.get(number)?.ok_or_else(absent)?.value())?;
+        let body = decode_body(self.bodies.get(number)?.ok_or_else(absent)?.value())?;
         let receipts = decode_receipts(self.receipts.get(number)?.ok_or_else(absent)?.value())?;
-        Ok(Some(BlockRecord::new(header, transactions, senders, receipts)))
+        let record = BlockRecord::new(header, body.transactions, body.senders, receipts);
+        Ok(Some(match body.imported {
+            Some(ImportedBody { ommers, withdrawals, total_difficulty }) => {
+                record.with_body(ommers, withdrawals, (!total_difficulty.is_zero()).then_some(total_difficulty))
+            }
+            None => record,
+        }))
     }
 
     /// Every account, in order of address.

@@ -4,7 +4,10 @@
 
 use crate::{BlockRecord, ChainError, transactions};
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope};
-use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_eips::{
+    eip2718::{Decodable2718, Encodable2718},
+    eip4895::Withdrawals,
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use alloy_trie::{Nibbles, TrieAccount};
@@ -24,7 +27,7 @@ pub(super) const ACCOUNT_NODES: TableDefinition<&[u8], &[u8]> = TableDefinition:
 pub(super) const STORAGE_NODES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("storage_nodes");
 /// Height to block hash and RLP of the header.
 pub(super) const HEADERS: TableDefinition<u64, &[u8]> = TableDefinition::new("headers");
-/// Height to transactions and senders.
+/// Height to transactions and senders, and on imported chains ommers, withdrawals and total difficulty.
 pub(super) const BODIES: TableDefinition<u64, &[u8]> = TableDefinition::new("bodies");
 /// Height to receipts.
 pub(super) const RECEIPTS: TableDefinition<u64, &[u8]> = TableDefinition::new("receipts");
@@ -47,6 +50,8 @@ pub(super) const META_CHAIN_ID: &str = "chain_id";
 pub(super) const META_GENESIS: &str = "genesis";
 /// Height of the newest block, 8 bytes.
 pub(super) const META_HEAD: &str = "head";
+/// Configuration of an imported Ethereum chain, as the `config` of its `genesis.json`; absent on Kumo chains.
+pub(super) const META_ETHEREUM: &str = "ethereum";
 /// Lowest height whose state can be read, 8 bytes.
 pub(super) const META_HISTORY_FROM: &str = "history_from";
 
@@ -70,9 +75,27 @@ struct StoredSlot {
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 struct StoredBody {
     transactions: Vec<Bytes>,
     senders: Vec<Address>,
+    imported: Option<ImportedBody>,
+}
+
+/// What only blocks of imported chains hold.
+#[derive(RlpEncodable, RlpDecodable)]
+pub(super) struct ImportedBody {
+    pub ommers: Vec<Header>,
+    pub withdrawals: Withdrawals,
+    /// Zero since proof of stake.
+    pub total_difficulty: U256,
+}
+
+/// The parts of a block beside its header and receipts.
+pub(super) struct Body {
+    pub transactions: Vec<TxEnvelope>,
+    pub senders: Vec<Address>,
+    pub imported: Option<ImportedBody>,
 }
 
 impl ChangedKeys {
@@ -172,14 +195,18 @@ pub(super) fn decode_header(stored: &[u8]) -> Result<(B256, Header), ChainError>
 
 pub(super) fn encode_body(record: &BlockRecord) -> Vec<u8> {
     let transactions = record.transactions.iter().map(|item| Bytes::from(item.encoded_2718())).collect();
-    alloy_rlp::encode(StoredBody { transactions, senders: record.senders.clone() })
+    let withdrawals = record.withdrawals.clone().unwrap_or_default();
+    let total_difficulty = record.total_difficulty.unwrap_or_default();
+    let is_plain = record.ommers.is_empty() && withdrawals.is_empty() && total_difficulty.is_zero();
+    let imported = (!is_plain).then(|| ImportedBody { ommers: record.ommers.clone(), withdrawals, total_difficulty });
+    alloy_rlp::encode(StoredBody { transactions, senders: record.senders.clone(), imported })
 }
 
-pub(super) fn decode_body(stored: &[u8]) -> Result<(Vec<TxEnvelope>, Vec<Address>), ChainError> {
-    let StoredBody { transactions, senders } = decode_rlp(stored, "body")?;
+pub(super) fn decode_body(stored: &[u8]) -> Result<Body, ChainError> {
+    let StoredBody { transactions, senders, imported } = decode_rlp(stored, "body")?;
     let decoded = transactions.iter().map(|item| transactions::decode_exact(item));
     let transactions = decoded.collect::<Result<_, _>>().map_err(|error| ChainError::decode("transaction", error))?;
-    Ok((transactions, senders))
+    Ok(Body { transactions, senders, imported })
 }
 
 pub(super) fn encode_receipts(receipts: &[ReceiptEnvelope]) -> Vec<u8> {

@@ -1,0 +1,5 @@
+//! This crate against what ethereum publishes: an imported chain, and every recorded exchange of its JSON-RPC.
+
+mod fixtures;
+mod import;
+mod replay;
