@@ -33,15 +33,21 @@ const SUBSCRIBER_LAG_MAX: usize = 256;
 /// How a node keeps its chain; has no influence on blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainConfig {
-    /// Blocks below the head whose state can still be read.
-    pub history_blocks: u64,
+    /// Blocks below the head whose state can still be read and proven; [`ChainConfig::ARCHIVE`] keeps all. `None`: as
+    /// the directory was told last, 10,000 for a new one.
+    pub history_blocks: Option<u64>,
     /// Memory for the cache of the database, in bytes.
     pub cache_bytes: usize,
 }
 
+impl ChainConfig {
+    /// All blocks, as a number of blocks of history.
+    pub const ARCHIVE: u64 = crate::store::ARCHIVE;
+}
+
 impl Default for ChainConfig {
     fn default() -> Self {
-        Self { history_blocks: 10_000, cache_bytes: 64 << 20 }
+        Self { history_blocks: None, cache_bytes: 64 << 20 }
     }
 }
 
@@ -52,7 +58,6 @@ pub struct Chain(Arc<Inner>);
 struct Inner {
     rules: Rules,
     genesis: B256,
-    config: ChainConfig,
     store: Store,
     live: RwLock<Live>,
     /// Held while a block is written, so that blocks are written one after the other.
@@ -89,8 +94,8 @@ impl Chain {
     pub fn open(dir: &Path, genesis: &GenesisSpec, config: ChainConfig) -> Result<Self, ChainError> {
         let codes = Arc::new(Cache::new(CODES_MAX));
         let genesis = Genesis::build(genesis, StateView::empty(codes.clone()))?;
-        let store = Store::open(dir, &genesis, config.cache_bytes)?;
-        Self::assemble(genesis.rules, genesis.record.hash, store, codes, config)
+        let store = Store::open(dir, &genesis, config.cache_bytes, config.history_blocks)?;
+        Self::assemble(genesis.rules, genesis.record.hash, store, codes)
     }
 
     /// Opens the chain of an Ethereum genesis in `dir`, to import blocks into it; creates it where absent.
@@ -99,8 +104,8 @@ impl Chain {
     pub fn open_ethereum(dir: &Path, genesis: &EthereumGenesis, config: ChainConfig) -> Result<Self, ChainError> {
         let codes = Arc::new(Cache::new(CODES_MAX));
         let genesis = Genesis::imported(genesis, StateView::empty(codes.clone()))?;
-        let store = Store::open(dir, &genesis, config.cache_bytes)?;
-        Self::assemble(genesis.rules, genesis.record.hash, store, codes, config)
+        let store = Store::open(dir, &genesis, config.cache_bytes, config.history_blocks)?;
+        Self::assemble(genesis.rules, genesis.record.hash, store, codes)
     }
 
     /// Opens the imported chain in `dir`, whose rules are stored beside it; `None` when there is none.
@@ -108,7 +113,7 @@ impl Chain {
         let codes = Arc::new(Cache::new(CODES_MAX));
         let Some((store, schedule, hash)) = Store::open_imported(dir, config.cache_bytes)? else { return Ok(None) };
         let rules = Rules::imported(Ethereum::new(&schedule)?);
-        Self::assemble(rules, hash, store, codes, config).map(Some)
+        Self::assemble(rules, hash, store, codes).map(Some)
     }
 
     fn assemble(
@@ -116,7 +121,6 @@ impl Chain {
         genesis: B256,
         store: Store,
         codes: Arc<Cache<B256, Bytecode>>,
-        config: ChainConfig,
     ) -> Result<Self, ChainError> {
         let snapshot = Arc::new(store.snapshot()?);
         let head =
@@ -126,7 +130,6 @@ impl Chain {
             senders: Senders::new(rules.chain_id),
             rules,
             genesis,
-            config,
             store,
             live,
             writer: Mutex::new(()),
@@ -192,7 +195,7 @@ impl Chain {
         if parent != head.hash {
             return Err(ChainError::NotNext { hash, parent, head: head.hash });
         }
-        self.0.store.append(&record, &overlay, self.0.config.history_blocks)?;
+        self.0.store.append(&record, &overlay)?;
         let snapshot = Arc::new(self.0.store.snapshot()?);
         {
             let mut live = self.0.live.write();
@@ -206,12 +209,13 @@ impl Chain {
         Ok(record)
     }
 
-    /// A finalised block; `None` beyond the head.
+    /// A finalised block; `None` beyond the head. Fails between block 0 and [`Chain::oldest_block`].
     pub fn block_by_number(&self, number: u64) -> Result<Option<Arc<BlockRecord>>, ChainError> {
         if let Some(record) = self.0.records.get(&number) {
             return Ok(Some(record));
         }
-        let Some(record) = self.snapshot().block(number)?.map(Arc::new) else { return Ok(None) };
+        let snapshot = self.snapshot();
+        let Some(record) = snapshot.block(number)?.map(Arc::new) else { return kept(&snapshot, number) };
         self.0.records.insert(number, record.clone());
         Ok(Some(record))
     }
@@ -226,7 +230,16 @@ impl Chain {
 
     /// Header of a finalised block with its hash, without reading the rest of the block.
     pub fn header_by_number(&self, number: u64) -> Result<Option<(B256, Header)>, ChainError> {
-        self.snapshot().header(number)
+        let snapshot = self.snapshot();
+        match snapshot.header(number)? {
+            Some(header) => Ok(Some(header)),
+            None => kept(&snapshot, number),
+        }
+    }
+
+    /// Oldest block but block 0 that is kept; 0 when all are.
+    pub fn oldest_block(&self) -> Result<u64, ChainError> {
+        self.snapshot().blocks_from()
     }
 
     /// Height and index of a finalised transaction.
@@ -289,7 +302,7 @@ impl Chain {
     }
 
     pub(crate) fn bloom(&self, number: u64) -> Result<Bloom, ChainError> {
-        Ok(self.snapshot().header(number)?.map(|(_, header)| header.logs_bloom).unwrap_or_default())
+        Ok(self.header_by_number(number)?.map(|(_, header)| header.logs_bloom).unwrap_or_default())
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -335,6 +348,15 @@ impl Chain {
         live.pending.insert(PendingBlock { record: Arc::new(record), overlay: Arc::new(overlay) })?;
         Ok(hash)
     }
+}
+
+/// Nothing, for a block beyond the head; an error for one that is no longer, or was never, in this directory.
+fn kept<T>(snapshot: &Snapshot, number: u64) -> Result<Option<T>, ChainError> {
+    let oldest = snapshot.blocks_from()?;
+    if number < oldest {
+        return Err(ChainError::BlockPruned { number, oldest });
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

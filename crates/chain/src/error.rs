@@ -194,21 +194,49 @@ pub enum ChainError {
         /// Limit.
         max: usize,
     },
-    /// The block is too old to be proven.
-    #[error(
-        "proof of block {number} would undo {blocks} blocks with {changes} changes; the limits are {blocks_max} and {changes_max}"
-    )]
+    /// The state of the block is kept, its tries are not.
+    #[error("block {number} cannot be proven; the oldest that can is {oldest}")]
     ProofTooOld {
         /// Height asked for.
         number: u64,
-        /// Blocks to undo.
-        blocks: u64,
-        /// Changes to undo, counted until the limit was passed.
-        changes: usize,
-        /// Limit of blocks.
-        blocks_max: u64,
-        /// Limit of changes.
-        changes_max: usize,
+        /// Oldest height with tries.
+        oldest: u64,
+    },
+    /// The block is not kept here.
+    #[error("block {number} is not kept here; the oldest kept but block 0 is {oldest}")]
+    BlockPruned {
+        /// Height asked for.
+        number: u64,
+        /// Oldest height kept.
+        oldest: u64,
+    },
+    /// The disk did not take a block.
+    #[error("cannot write {path}: {reason}; the chain stands still until that is corrected and it is started again")]
+    WriteFailed {
+        /// The database file.
+        path: PathBuf,
+        /// Block and reason of the first failure.
+        reason: String,
+    },
+    /// An archive was asked for where history is gone.
+    #[error(
+        "{dir} cannot become an archive: states below block {oldest} are gone; begin with an empty directory, or leave out --archive"
+    )]
+    NoArchive {
+        /// The state directory.
+        dir: PathBuf,
+        /// Oldest height with state.
+        oldest: u64,
+    },
+    /// A copy has no room.
+    #[error("{dir} has {free} bytes free and needs {needed} for a copy of the chain; make room and start again")]
+    NoSpace {
+        /// The state directory.
+        dir: PathBuf,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
     },
 }
 

@@ -56,7 +56,7 @@ pub use ethereum::GenesisError;
 pub use genesis::{EthereumGenesis, GenesisSpec, Predeploy};
 pub use import::{BlockStream, ImportError, Imported};
 pub use logs::{LOG_BLOCKS_MAX, LOG_RESULTS_MAX, LogFilter};
-pub use proof::{PROOF_BLOCKS_MAX, PROOF_CHANGES_MAX, PROOF_SLOTS_MAX};
+pub use proof::PROOF_SLOTS_MAX;
 pub use state::StateView;
 pub use supply::Supply;
 pub use transactions::{InvalidTransaction, TRANSACTION_BYTES_MAX, TRANSACTION_GAS_MAX};

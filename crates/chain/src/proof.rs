@@ -1,31 +1,25 @@
 //! Proofs of accounts and storage slots (EIP-1186).
 //!
-//! Only the newest trie is stored. The trie of an earlier block is rebuilt in memory by undoing the later changes, and
-//! its root is compared with the header before anything is proven from it; that is bounded, so old blocks are refused.
+//! The nodes of a past trie are read from the history of nodes, only those on the path; each is compared with the hash
+//! that its parent, or the header, has of it.
 
 use crate::{
     Chain, ChainError,
-    state::{AccountNodes, StateChanges, StateView, StorageNodes},
+    state::{AccountNodes, StateView, StorageNodes},
     trie::prove,
 };
-use alloy_primitives::{Address, B256, U256, keccak256, map::HashSet};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof};
 use alloy_serde::JsonStorageKey;
 use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY};
-use std::sync::Arc;
 
 /// Slots one proof may ask for.
 pub const PROOF_SLOTS_MAX: usize = 1_024;
-/// Blocks that may be undone for a proof.
-pub const PROOF_BLOCKS_MAX: u64 = 1_024;
-/// Changed accounts and slots that may be undone for a proof.
-pub const PROOF_CHANGES_MAX: usize = 100_000;
 
 impl Chain {
     /// Proof of an account and of slots of it (existing or not) against the state root of block `number`.
     ///
-    /// Fails over [`PROOF_SLOTS_MAX`] slots, and for blocks further back than [`PROOF_BLOCKS_MAX`] or
-    /// [`PROOF_CHANGES_MAX`] changes.
+    /// Fails over [`PROOF_SLOTS_MAX`] slots, beyond the head, and below [`Chain::oldest_proof`].
     pub fn proof(
         &self,
         number: u64,
@@ -57,49 +51,20 @@ impl Chain {
         })
     }
 
+    /// Oldest block that can be proven: [`Chain::oldest_state`], or where a chain of an older format was migrated.
+    pub fn oldest_proof(&self) -> Result<u64, ChainError> {
+        self.snapshot().proofs_from()
+    }
+
     /// A state whose tries can be read.
     fn provable_state(&self, number: u64) -> Result<StateView, ChainError> {
         let (head, snapshot, codes) = self.parts();
-        let head = head.number();
-        let latest = StateView::latest(snapshot.clone(), codes.clone(), head);
-        if number == head {
-            return Ok(latest);
+        let view = StateView::at(snapshot.clone(), codes, number, head.number())?;
+        let oldest = snapshot.proofs_from()?;
+        if number < oldest {
+            return Err(ChainError::ProofTooOld { number, oldest });
         }
-        let past = StateView::at(snapshot.clone(), codes, number, head)?;
-        let too_old = |changes| ChainError::ProofTooOld {
-            number,
-            blocks: head - number,
-            changes,
-            blocks_max: PROOF_BLOCKS_MAX,
-            changes_max: PROOF_CHANGES_MAX,
-        };
-        if head - number > PROOF_BLOCKS_MAX {
-            return Err(too_old(0));
-        }
-        let (mut accounts, mut slots) = (HashSet::<Address>::default(), HashSet::<(Address, U256)>::default());
-        for later in number + 1..=head {
-            let changed = snapshot.changed(later)?;
-            accounts.extend(changed.accounts);
-            slots.extend(changed.slots);
-            if accounts.len() + slots.len() > PROOF_CHANGES_MAX {
-                return Err(too_old(accounts.len() + slots.len()));
-            }
-        }
-        let mut undo = StateChanges::default();
-        for address in accounts {
-            undo.set_account(address, past.account(address)?);
-        }
-        for (address, slot) in slots {
-            undo.set_slot(address, slot, past.storage(address, slot)?);
-        }
-        let overlay = undo.apply(&latest)?;
-        let (hash, header) = snapshot.header(number)?.ok_or(ChainError::UnknownBlock { number, head })?;
-        if overlay.state_root != header.state_root {
-            let reason =
-                format!("undoing to block {number} gives {}, its header has {}", overlay.state_root, header.state_root);
-            return Err(ChainError::decode("history", reason));
-        }
-        Ok(latest.with_overlays(vec![Arc::new(overlay.sealed(number, hash))]))
+        Ok(view)
     }
 }
 

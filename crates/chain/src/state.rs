@@ -27,15 +27,15 @@ pub struct StateView {
     snapshot: Option<Arc<Snapshot>>,
     codes: Arc<Cache<B256, Bytecode>>,
     number: u64,
-    /// Whether the snapshot is of a later block, so that history has to be asked first.
-    past: bool,
+    /// Height below that of the snapshot, where history has to be asked first.
+    past: Option<u64>,
     overlays: Vec<Arc<Overlay>>,
 }
 
 impl std::fmt::Debug for StateView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { number, past, overlays, .. } = self;
-        write!(f, "StateView {{ number: {number}, past: {past}, overlays: {} }}", overlays.len())
+        write!(f, "StateView {{ number: {number}, past: {past:?}, overlays: {} }}", overlays.len())
     }
 }
 
@@ -51,8 +51,8 @@ impl StateView {
             return Ok(change.new);
         }
         let Some(snapshot) = &self.snapshot else { return Ok(None) };
-        if self.past
-            && let Some(old) = snapshot.account_after(address, self.number)?
+        if let Some(past) = self.past
+            && let Some(old) = snapshot.account_after(address, past)?
         {
             return Ok(old);
         }
@@ -104,8 +104,8 @@ impl StateView {
             return Ok(change.new);
         }
         let Some(snapshot) = &self.snapshot else { return Ok(U256::ZERO) };
-        if self.past
-            && let Some(old) = snapshot.storage_after(address, slot, self.number)?
+        if let Some(past) = self.past
+            && let Some(old) = snapshot.storage_after(address, slot, past)?
         {
             return Ok(old);
         }
@@ -128,12 +128,12 @@ impl StateView {
 
     /// The state of a chain that holds nothing.
     pub(crate) fn empty(codes: Arc<Cache<B256, Bytecode>>) -> Self {
-        Self { snapshot: None, codes, number: 0, past: false, overlays: Vec::new() }
+        Self { snapshot: None, codes, number: 0, past: None, overlays: Vec::new() }
     }
 
     /// The state of the snapshot itself.
     pub(crate) fn latest(snapshot: Arc<Snapshot>, codes: Arc<Cache<B256, Bytecode>>, head: u64) -> Self {
-        Self { snapshot: Some(snapshot), codes, number: head, past: false, overlays: Vec::new() }
+        Self { snapshot: Some(snapshot), codes, number: head, past: None, overlays: Vec::new() }
     }
 
     /// The state after block `number` of a snapshot of `head`.
@@ -150,7 +150,7 @@ impl StateView {
         if number < oldest {
             return Err(ChainError::Pruned { number, oldest });
         }
-        Ok(Self { number, past: number < head, ..Self::latest(snapshot, codes, head) })
+        Ok(Self { number, past: (number < head).then_some(number), ..Self::latest(snapshot, codes, head) })
     }
 
     /// The same state with changes above it, newest first.
@@ -169,7 +169,7 @@ impl StateView {
 
     /// Whether the nodes of the tries can be read; they cannot for states of the past.
     pub(crate) fn has_tries(&self) -> bool {
-        !self.past
+        self.past.is_none()
     }
 
     /// Every slot of an account that holds something. Only for states with tries.
@@ -186,31 +186,45 @@ impl StateView {
         Ok(slots)
     }
 
-    /// Root of the account trie. There are no roots of the past.
+    /// Root of the account trie.
     pub(crate) fn state_root(&self) -> Result<B256, ChainError> {
         match (self.overlays.first(), &self.snapshot) {
             (Some(newest), _) => Ok(newest.state_root),
-            (None, Some(snapshot)) => snapshot.state_root(),
+            (None, Some(snapshot)) => match self.past {
+                Some(past) => {
+                    let header = snapshot.header(past)?.map(|(_, header)| header.state_root);
+                    header.ok_or_else(|| ChainError::decode("header", format!("block {past} has none")))
+                }
+                None => snapshot.state_root(),
+            },
             (None, None) => Ok(EMPTY_ROOT_HASH),
         }
     }
 
-    /// Node of the account trie. There are no nodes of the past.
+    /// Node of the account trie.
     pub(crate) fn account_node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
         if let Some(node) = self.overlays.iter().find_map(|overlay| overlay.account_nodes.get(path)) {
             return Ok(node.clone());
         }
-        self.snapshot.as_ref().map_or(Ok(None), |snapshot| snapshot.account_node(path))
+        match (&self.snapshot, self.past) {
+            (Some(snapshot), Some(past)) => snapshot.account_node_after(path, past),
+            (Some(snapshot), None) => snapshot.account_node(path),
+            (None, _) => Ok(None),
+        }
     }
 
-    /// Node of the storage trie of the account with this hashed address. There are no nodes of the past.
+    /// Node of the storage trie of the account with this hashed address.
     pub(crate) fn storage_node(&self, owner: B256, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
         let changed =
             |overlay: &Arc<Overlay>| overlay.storage_nodes.get(&owner).and_then(|nodes| nodes.get(path)).cloned();
         if let Some(node) = self.overlays.iter().find_map(changed) {
             return Ok(node);
         }
-        self.snapshot.as_ref().map_or(Ok(None), |snapshot| snapshot.storage_node(owner, path))
+        match (&self.snapshot, self.past) {
+            (Some(snapshot), Some(past)) => snapshot.storage_node_after(owner, path, past),
+            (Some(snapshot), None) => snapshot.storage_node(owner, path),
+            (None, _) => Ok(None),
+        }
     }
 }
 

@@ -1,8 +1,14 @@
 //! The chain on disk: one redb file, one durable transaction per block.
 //!
 //! The file appears under its name only when block 0 is in it, so a file without a chain is a damaged one. redb commits
-//! copy-on-write: after a crash the file shows the last finalised block entirely, and nothing of a later one.
+//! copy-on-write: after a crash the file shows the last finalised block entirely, and nothing of a later one. Every page
+//! read from disk is compared with its checksum ([`pages`]), so a damaged file stops the node instead of lying. After a
+//! write that failed nothing is written any more until the chain is opened again.
 
+mod draft;
+mod migrate;
+mod nodes;
+mod pages;
 mod snapshot;
 mod tables;
 #[cfg(test)]
@@ -13,39 +19,67 @@ pub(crate) use snapshot::Snapshot;
 use crate::{BlockRecord, ChainError, genesis::Genesis, state::Overlay};
 use alloy_genesis::ChainConfig;
 use alloy_primitives::B256;
+use draft::Draft;
+use nodes::NodeLog;
+use pages::{Pages, SharedPages};
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, WriteTransaction};
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 use tables::*;
 
 /// Name of the file in the state directory.
 const FILE: &str = "chain.redb";
-/// Newest format this program reads and writes.
-const FORMAT: u32 = 1;
+/// Newest format this program reads and writes; [`migrate`] tells them apart.
+const FORMAT: u32 = 2;
 /// Blocks of history pruned per finalised block, so that a shortened history is caught up with gradually.
 const PRUNE_MAX: u64 = 16;
+/// Blocks of history of a new chain, unless it is told otherwise.
+const HISTORY_BLOCKS: u64 = 10_000;
+/// As a number of blocks of history: all of them.
+pub(crate) const ARCHIVE: u64 = u64::MAX;
 
 /// The open database.
 pub(crate) struct Store {
     path: PathBuf,
     database: Database,
+    history_blocks: u64,
+    /// Why the last write failed, if it did.
+    failure: OnceLock<String>,
 }
 
 impl Store {
-    /// Opens the chain in `dir`, or creates it from `genesis`.
-    pub(crate) fn open(dir: &Path, genesis: &Genesis, cache_bytes: usize) -> Result<Self, ChainError> {
+    /// Opens the chain in `dir`, or creates it from `genesis`. `history_blocks` changes how much history is kept.
+    pub(crate) fn open(
+        dir: &Path,
+        genesis: &Genesis,
+        cache_bytes: usize,
+        history_blocks: Option<u64>,
+    ) -> Result<Self, ChainError> {
         fs::create_dir_all(dir).map_err(|source| ChainError::Io { path: dir.into(), source })?;
         let path = dir.join(FILE);
         if !path.try_exists().map_err(|source| ChainError::Io { path: path.clone(), source })? {
-            create(dir, &path, genesis, cache_bytes)?;
+            create(dir, genesis, cache_bytes)?;
         }
-        let database = open_file(dir, &path, cache_bytes)?;
-        let store = Self { path, database };
+        let mut store = Self::open_existing(dir, cache_bytes)?;
         store.check(dir, genesis)?;
+        store.set_history(dir, history_blocks)?;
+        Ok(store)
+    }
+
+    /// Opens the chain in `dir`, whatever its genesis; migrates an older format.
+    pub(crate) fn open_existing(dir: &Path, cache_bytes: usize) -> Result<Self, ChainError> {
+        let path = dir.join(FILE);
+        migrate::to_newest(dir, &path, cache_bytes)?;
+        let (database, _) = open_file(dir, &path, cache_bytes)?;
+        let store = Self { path, database, history_blocks: HISTORY_BLOCKS, failure: OnceLock::new() };
+        let found = u32::from_be_bytes(array(&store.meta(META_FORMAT)?, META_FORMAT)?);
+        if found > FORMAT {
+            return Err(ChainError::Format { path: store.path, found, supported: FORMAT });
+        }
         Ok(store)
     }
 
@@ -59,32 +93,44 @@ impl Store {
         if !path.try_exists().map_err(|source| ChainError::Io { path: path.clone(), source })? {
             return Ok(None);
         }
-        let store = Self { database: open_file(dir, &path, cache_bytes)?, path };
-        store.check_format()?;
-        let Some(config) = store.meta(META_ETHEREUM)? else { return Ok(None) };
+        let mut store = Self::open_existing(dir, cache_bytes)?;
+        let Some(config) = store.meta_if_any(META_ETHEREUM)? else { return Ok(None) };
         let config = serde_json::from_slice(&config).map_err(|error| store.corrupt(error))?;
-        let genesis = store.meta(META_GENESIS)?.ok_or_else(|| store.corrupt("genesis is missing"))?;
-        let genesis = array(&genesis, META_GENESIS)?.into();
+        let genesis = array(&store.meta(META_GENESIS)?, META_GENESIS)?.into();
+        store.set_history(dir, None)?;
         Ok(Some((store, config, genesis)))
     }
 
     /// All tables as they are now.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, ChainError> {
-        Snapshot::open(&self.database.begin_read()?)
+        Snapshot::open(self.database.begin_read()?)
     }
 
     /// Writes a block and its effect on top of the last one; durable when this returns.
-    pub(crate) fn append(
-        &self,
-        record: &BlockRecord,
-        overlay: &Overlay,
-        history_blocks: u64,
-    ) -> Result<(), ChainError> {
+    ///
+    /// When it fails, nothing of the block is kept and every later call fails, too: memory must not run ahead of a disk
+    /// that is full or broken.
+    pub(crate) fn append(&self, record: &BlockRecord, overlay: &Overlay) -> Result<(), ChainError> {
+        let stopped = |reason: &String| ChainError::WriteFailed { path: self.path.clone(), reason: reason.clone() };
+        if let Some(reason) = self.failure.get() {
+            return Err(stopped(reason));
+        }
+        self.write(record, overlay).map_err(|error| {
+            tracing::error!(file = %self.path.display(), %error, block = record.number(), "cannot write a block");
+            stopped(self.failure.get_or_init(|| format!("block {}: {error}", record.number())))
+        })
+    }
+
+    fn write(&self, record: &BlockRecord, overlay: &Overlay) -> Result<(), ChainError> {
         let transaction = begin(&self.database)?;
-        write_state(&transaction, overlay)?;
+        let mut log = NodeLog::new(record.number());
+        write_state(&transaction, overlay, &mut log)?;
+        log.write(&transaction)?;
         write_history(&transaction, overlay)?;
         write_block(&transaction, record)?;
-        prune(&transaction, record.number().saturating_sub(history_blocks))?;
+        if self.history_blocks != ARCHIVE {
+            prune(&transaction, record.number().saturating_sub(self.history_blocks))?;
+        }
         transaction.commit()?;
         Ok(())
     }
@@ -94,86 +140,112 @@ impl Store {
         ChainError::Corrupt { path: self.path.clone(), reason: reason.to_string() }
     }
 
-    fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, ChainError> {
+    fn meta(&self, key: &str) -> Result<Vec<u8>, ChainError> {
+        self.meta_if_any(key)?.ok_or_else(|| self.corrupt(format!("{key} is missing")))
+    }
+
+    fn meta_if_any(&self, key: &str) -> Result<Option<Vec<u8>>, ChainError> {
         let transaction = self.database.begin_read()?;
         let meta = transaction.open_table(META).map_err(|error| self.corrupt(error))?;
         let value = meta.get(key).map_err(|error| self.corrupt(error))?;
         Ok(value.map(|value| value.value().to_vec()))
     }
 
-    fn check_format(&self) -> Result<(), ChainError> {
-        let stored = self.meta(META_FORMAT)?.ok_or_else(|| self.corrupt("format is missing"))?;
-        let found = u32::from_be_bytes(array(&stored, META_FORMAT)?);
-        match found > FORMAT {
-            true => Err(ChainError::Format { path: self.path.clone(), found, supported: FORMAT }),
-            false => Ok(()),
-        }
-    }
-
     fn check(&self, dir: &Path, genesis: &Genesis) -> Result<(), ChainError> {
-        self.check_format()?;
-        let read = |key: &str| self.meta(key)?.ok_or_else(|| self.corrupt(format!("{key} is missing")));
         let (stored, expected) =
-            (u64::from_be_bytes(array(&read(META_CHAIN_ID)?, META_CHAIN_ID)?), genesis.rules.chain_id);
+            (u64::from_be_bytes(array(&self.meta(META_CHAIN_ID)?, META_CHAIN_ID)?), genesis.rules.chain_id);
         if stored != expected {
             return Err(ChainError::OtherChainId { dir: dir.into(), stored, expected });
         }
-        let (stored, expected) = (array(&read(META_GENESIS)?, META_GENESIS)?.into(), genesis.record.hash);
+        let (stored, expected) = (array(&self.meta(META_GENESIS)?, META_GENESIS)?.into(), genesis.record.hash);
         if stored != expected {
             return Err(ChainError::OtherGenesis { dir: dir.into(), stored, expected });
         }
         Ok(())
     }
+
+    /// Keeps as much history as asked for, else as much as the directory keeps already.
+    fn set_history(&mut self, dir: &Path, asked: Option<u64>) -> Result<(), ChainError> {
+        let stored = u64::from_be_bytes(array(&self.meta(META_HISTORY)?, META_HISTORY)?);
+        self.history_blocks = asked.unwrap_or(stored);
+        if self.history_blocks == stored {
+            return Ok(());
+        }
+        if self.history_blocks == ARCHIVE {
+            let oldest = self.snapshot()?.history_from()?;
+            if oldest > 0 {
+                return Err(ChainError::NoArchive { dir: dir.into(), oldest });
+            }
+        }
+        let transaction = begin(&self.database)?;
+        write_meta(&transaction, META_HISTORY, &self.history_blocks.to_be_bytes())?;
+        transaction.commit()?;
+        Ok(())
+    }
 }
 
-/// Makes a file with block 0 under another name, then gives it its name.
-fn create(dir: &Path, path: &Path, genesis: &Genesis, cache_bytes: usize) -> Result<(), ChainError> {
-    let draft = dir.join(format!("{FILE}.new"));
-    match fs::remove_file(&draft) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(ChainError::Io { path: draft, source });
-        }
-        _ => {}
-    }
-    let database = Database::builder()
-        .set_cache_size(cache_bytes)
-        .create(&draft)
-        .map_err(|error| open_failed(dir, &draft, error))?;
-    let transaction = begin(&database)?;
+/// Makes a file with block 0.
+fn create(dir: &Path, genesis: &Genesis, cache_bytes: usize) -> Result<(), ChainError> {
+    let draft = Draft::begin(dir, cache_bytes)?;
+    let transaction = begin(draft.database())?;
     create_tables(&transaction)?;
-    write_meta(&transaction, META_FORMAT, &FORMAT.to_be_bytes())?;
-    write_meta(&transaction, META_CHAIN_ID, &genesis.rules.chain_id.to_be_bytes())?;
-    write_meta(&transaction, META_GENESIS, genesis.record.hash.as_slice())?;
-    write_meta(&transaction, META_HISTORY_FROM, &0u64.to_be_bytes())?;
+    write_identity(&transaction, genesis.rules.chain_id, genesis.record.hash)?;
+    write_history_from(&transaction, 0)?;
+    write_meta(&transaction, META_HISTORY, &HISTORY_BLOCKS.to_be_bytes())?;
     if let Some(ethereum) = &genesis.rules.ethereum {
         let config = serde_json::to_vec(ethereum.config()).map_err(|error| ChainError::Execution(error.to_string()))?;
         write_meta(&transaction, META_ETHEREUM, &config)?;
     }
-    write_state(&transaction, &genesis.overlay)?;
+    write_state(&transaction, &genesis.overlay, &mut NodeLog::new(0))?;
     write_block(&transaction, &genesis.record)?;
     transaction.commit()?;
-    drop(database);
-    let renamed = fs::rename(&draft, path).and_then(|()| File::open(dir)?.sync_all());
-    renamed.map_err(|source| ChainError::Io { path: path.into(), source })
+    draft.finish()
 }
 
-fn open_file(dir: &Path, path: &Path, cache_bytes: usize) -> Result<Database, ChainError> {
+/// Format, chain id and genesis hash.
+fn write_identity(transaction: &WriteTransaction, chain_id: u64, genesis: B256) -> Result<(), ChainError> {
+    write_meta(transaction, META_FORMAT, &FORMAT.to_be_bytes())?;
+    write_meta(transaction, META_CHAIN_ID, &chain_id.to_be_bytes())?;
+    write_meta(transaction, META_GENESIS, genesis.as_slice())
+}
+
+/// A chain whose states, proofs and blocks begin at `number` (and block 0).
+fn write_history_from(transaction: &WriteTransaction, number: u64) -> Result<(), ChainError> {
+    [META_HISTORY_FROM, META_PROOFS_FROM, META_BLOCKS_FROM]
+        .into_iter()
+        .try_for_each(|key| write_meta(transaction, key, &number.to_be_bytes()))
+}
+
+/// Opens the file, and repairs it after a crash.
+fn open_file(dir: &Path, path: &Path, cache_bytes: usize) -> Result<(Database, SharedPages), ChainError> {
     let length = fs::metadata(path).map_err(|source| ChainError::Io { path: path.into(), source })?.len();
     if length == 0 {
         return Err(ChainError::Corrupt { path: path.into(), reason: "it is empty".into() });
     }
-    // A damaged file may break an assertion of the database; for the caller it is damaged all the same.
-    let opened = catch_unwind(AssertUnwindSafe(|| Database::builder().set_cache_size(cache_bytes).open(path)));
-    match opened {
-        Ok(opened) => opened.map_err(|error| open_failed(dir, path, error)),
-        Err(_) => Err(ChainError::Corrupt { path: path.into(), reason: "its structure is broken".into() }),
+    let failed = |error: io::Error| open_failed(dir, path, StorageError::Io(error).into());
+    let pages = SharedPages::new(Pages::open(path).map_err(failed)?);
+    if redb::StorageBackend::len(&pages).map_err(failed)? == 0 {
+        return Err(ChainError::Corrupt { path: path.into(), reason: "it holds no page".into() });
     }
+    let backend = pages.clone();
+    // A damaged file may break an assertion of the database; for the caller it is damaged all the same.
+    let opened =
+        catch_unwind(AssertUnwindSafe(|| Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)));
+    let database = match opened {
+        Ok(opened) => opened.map_err(|error| open_failed(dir, path, error))?,
+        Err(_) => return Err(ChainError::Corrupt { path: path.into(), reason: "its structure is broken".into() }),
+    };
+    pages.distrust();
+    Ok((database, pages))
 }
 
 fn open_failed(dir: &Path, path: &Path, error: DatabaseError) -> ChainError {
     let damaged = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
     match error {
         DatabaseError::DatabaseAlreadyOpen => ChainError::Locked { dir: dir.into() },
+        DatabaseError::Storage(StorageError::Io(source)) if source.kind() == io::ErrorKind::WouldBlock => {
+            ChainError::Locked { dir: dir.into() }
+        }
         DatabaseError::Storage(StorageError::Io(source)) if !damaged.contains(&source.kind()) => {
             ChainError::Io { path: path.into(), source }
         }
@@ -192,8 +264,9 @@ fn write_meta(transaction: &WriteTransaction, key: &str, value: &[u8]) -> Result
     Ok(())
 }
 
-/// New flat values and trie nodes, in key order, which keeps the writes of a B-tree close together.
-fn write_state(transaction: &WriteTransaction, overlay: &Overlay) -> Result<(), ChainError> {
+/// New flat values and trie nodes, in key order, which keeps the writes of a B-tree close together. The nodes that are
+/// replaced go to `log`.
+fn write_state(transaction: &WriteTransaction, overlay: &Overlay, log: &mut NodeLog) -> Result<(), ChainError> {
     let mut accounts = transaction.open_table(ACCOUNTS)?;
     for (address, change) in sorted(&overlay.accounts) {
         match change.new {
@@ -215,18 +288,20 @@ fn write_state(transaction: &WriteTransaction, overlay: &Overlay) -> Result<(), 
     }
     let mut nodes = transaction.open_table(ACCOUNT_NODES)?;
     for (path, node) in sorted(&overlay.account_nodes) {
-        match node {
+        let old = match node {
             Some(node) => nodes.insert(account_node_key(path).as_slice(), node.as_slice())?,
             None => nodes.remove(account_node_key(path).as_slice())?,
         };
+        log.replaced(None, path, old.as_ref().map(|old| old.value()), node.as_deref());
     }
     let mut nodes = transaction.open_table(STORAGE_NODES)?;
     for (owner, changed) in sorted(&overlay.storage_nodes) {
         for (path, node) in sorted(changed) {
-            match node {
+            let old = match node {
                 Some(node) => nodes.insert(storage_node_key(*owner, path).as_slice(), node.as_slice())?,
                 None => nodes.remove(storage_node_key(*owner, path).as_slice())?,
             };
+            log.replaced(Some(*owner), path, old.as_ref().map(|old| old.value()), node.as_deref());
         }
     }
     Ok(())
@@ -288,7 +363,7 @@ fn prune(transaction: &WriteTransaction, oldest: u64) -> Result<(), ChainError> 
         }
     }
     meta.insert(META_HISTORY_FROM, until.to_be_bytes().as_slice())?;
-    Ok(())
+    nodes::prune(transaction, until)
 }
 
 /// Entries in key order.

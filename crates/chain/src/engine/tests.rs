@@ -246,7 +246,7 @@ fn another_node_verifies_the_block_and_gets_the_same_hash() {
 
 #[test]
 fn past_states_are_readable_within_the_history_and_refused_beyond() {
-    let test = TestChain::with(ChainConfig { history_blocks: 5, ..Default::default() });
+    let test = TestChain::with(ChainConfig { history_blocks: Some(5), ..Default::default() });
     for nonce in 0..10 {
         test.advance(&[signed(1, transfer(nonce, STRANGER, 1))]);
     }

@@ -1,17 +1,21 @@
 //! The store as it was at one moment.
 
-use super::tables::*;
+use super::{nodes::NodeHistory, tables::*};
 use crate::{BlockRecord, ChainError};
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::{Nibbles, TrieAccount};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 type Table<K, V> = ReadOnlyTable<K, V>;
 
 /// Every table, frozen. Cheap to share, and it keeps the pages it shows from being reused while it lives.
 pub(crate) struct Snapshot {
+    transaction: ReadTransaction,
+    /// Opened when first asked for.
+    node_history: OnceLock<NodeHistory>,
     meta: Table<&'static str, &'static [u8]>,
     accounts: Table<&'static [u8; 20], &'static [u8]>,
     storage: Table<&'static [u8; 52], &'static [u8]>,
@@ -25,11 +29,10 @@ pub(crate) struct Snapshot {
     transactions: Table<&'static [u8; 32], (u64, u32)>,
     account_history: Table<&'static [u8; 28], &'static [u8]>,
     storage_history: Table<&'static [u8; 60], &'static [u8]>,
-    changed: Table<u64, &'static [u8]>,
 }
 
 impl Snapshot {
-    pub(super) fn open(transaction: &ReadTransaction) -> Result<Self, ChainError> {
+    pub(super) fn open(transaction: ReadTransaction) -> Result<Self, ChainError> {
         Ok(Self {
             meta: transaction.open_table(META)?,
             accounts: transaction.open_table(ACCOUNTS)?,
@@ -44,7 +47,8 @@ impl Snapshot {
             transactions: transaction.open_table(TRANSACTIONS)?,
             account_history: transaction.open_table(ACCOUNT_HISTORY)?,
             storage_history: transaction.open_table(STORAGE_HISTORY)?,
-            changed: transaction.open_table(CHANGED)?,
+            node_history: OnceLock::new(),
+            transaction,
         })
     }
 
@@ -56,6 +60,16 @@ impl Snapshot {
     /// Lowest height whose state can be read.
     pub(crate) fn history_from(&self) -> Result<u64, ChainError> {
         self.meta_number(META_HISTORY_FROM)
+    }
+
+    /// Lowest height whose trie can be read.
+    pub(crate) fn proofs_from(&self) -> Result<u64, ChainError> {
+        Ok(self.meta_number(META_PROOFS_FROM)?.max(self.history_from()?))
+    }
+
+    /// Lowest height but 0 whose block is kept.
+    pub(crate) fn blocks_from(&self) -> Result<u64, ChainError> {
+        self.meta_number(META_BLOCKS_FROM)
     }
 
     /// State root of the newest block.
@@ -119,10 +133,29 @@ impl Snapshot {
         Ok(self.storage_nodes.get(storage_node_key(owner, path).as_slice())?.map(|node| node.value().to_vec()))
     }
 
-    /// Keys that block `number` changed; none once they are pruned.
-    pub(crate) fn changed(&self, number: u64) -> Result<ChangedKeys, ChainError> {
-        let stored = self.changed.get(number)?;
-        stored.map_or(Ok(ChangedKeys::default()), |keys| ChangedKeys::decode(keys.value()))
+    /// Node of the account trie after block `number`, below the head.
+    pub(crate) fn account_node_after(&self, path: &Nibbles, number: u64) -> Result<Option<Vec<u8>>, ChainError> {
+        self.node_history()?.node_after(None, path, number, || self.account_node(path))
+    }
+
+    /// Node of a storage trie after block `number`, below the head.
+    pub(crate) fn storage_node_after(
+        &self,
+        owner: B256,
+        path: &Nibbles,
+        number: u64,
+    ) -> Result<Option<Vec<u8>>, ChainError> {
+        self.node_history()?.node_after(Some(owner), path, number, || self.storage_node(owner, path))
+    }
+
+    fn node_history(&self) -> Result<&NodeHistory, ChainError> {
+        match self.node_history.get() {
+            Some(history) => Ok(history),
+            None => {
+                let history = NodeHistory::open(&self.transaction)?;
+                Ok(self.node_history.get_or_init(|| history))
+            }
+        }
     }
 
     pub(crate) fn number(&self, hash: B256) -> Result<Option<u64>, ChainError> {

@@ -54,6 +54,12 @@ pub(super) const META_HEAD: &str = "head";
 pub(super) const META_ETHEREUM: &str = "ethereum";
 /// Lowest height whose state can be read, 8 bytes.
 pub(super) const META_HISTORY_FROM: &str = "history_from";
+/// Lowest height whose trie can be read, 8 bytes; the states of a chain of format 1 have none.
+pub(super) const META_PROOFS_FROM: &str = "proofs_from";
+/// Lowest height but 0 whose block is kept, 8 bytes; higher than 1 after a snapshot was imported.
+pub(super) const META_BLOCKS_FROM: &str = "blocks_from";
+/// Blocks of history kept, 8 bytes; all bits set for an archive.
+pub(super) const META_HISTORY: &str = "history_blocks";
 
 /// The keys one block changed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -126,6 +132,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), ChainE
     transaction.open_table(ACCOUNT_HISTORY)?;
     transaction.open_table(STORAGE_HISTORY)?;
     transaction.open_table(CHANGED)?;
+    transaction.open_table(super::nodes::NODE_EPOCHS)?;
     Ok(())
 }
 

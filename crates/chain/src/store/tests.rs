@@ -45,13 +45,13 @@ fn another_genesis_and_another_chain_id_are_refused() {
 #[test]
 fn a_newer_format_is_refused() {
     let dir = closed_chain();
-    let database = Database::open(dir.path().join(FILE)).unwrap();
+    let (database, _) = open_file(dir.path(), &dir.path().join(FILE), 1 << 20).unwrap();
     let transaction = begin(&database).unwrap();
     write_meta(&transaction, META_FORMAT, &(FORMAT + 1).to_be_bytes()).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = open(dir.path()).unwrap_err();
-    assert!(matches!(error, ChainError::Format { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, ChainError::Format { found: 3, supported: 2, .. }), "{error}");
 }
 
 /// Whatever a crash or a bad disk leaves, opening ends with an error that names the file, or with a working chain.
@@ -119,7 +119,8 @@ fn a_shortened_history_is_pruned_a_few_blocks_at_a_time() {
     }
     let TestChain { dir, chain } = long;
     drop(chain);
-    let chain = Chain::open(dir.path(), &genesis(), ChainConfig { history_blocks: 2, ..Default::default() }).unwrap();
+    let chain =
+        Chain::open(dir.path(), &genesis(), ChainConfig { history_blocks: Some(2), ..Default::default() }).unwrap();
     let test = TestChain { dir, chain };
     for expected in [16, 32, 41, 42] {
         test.advance(&[]);

@@ -3,7 +3,7 @@
 use super::{NodeSource, missing, nibble};
 use crate::ChainError;
 use crate::trie::node::{Link, Node};
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 
 /// The stored nodes on the way to `key`: they prove its value, or that it has none (EIP-1186).
@@ -13,21 +13,25 @@ pub(crate) fn prove(source: &impl NodeSource, root: B256, key: &B256) -> Result<
         return Ok(proof);
     }
     let key = Nibbles::unpack(key);
-    let mut depth = 0;
+    let (mut depth, mut expected) = (0, root);
     loop {
         let path = key.slice(..depth);
         let rlp = source.node(&path)?.ok_or_else(|| missing(root, &path))?;
+        let hash = keccak256(&rlp);
+        if hash != expected {
+            return Err(ChainError::decode("trie node", format!("it is {hash}, and {expected} to the node above it")));
+        }
         let node = Node::decode(&rlp)?;
         proof.push(rlp.into());
         match descend(node, &key, depth)? {
-            Some(deeper) => depth = deeper,
+            Some(deeper) => (depth, expected) = deeper,
             None => return Ok(proof),
         }
     }
 }
 
-/// Depth of the next stored node on the way to `key`, through nodes that are embedded in this one.
-fn descend(mut node: Node, key: &Nibbles, mut depth: usize) -> Result<Option<usize>, ChainError> {
+/// Depth and hash of the next stored node on the way to `key`, through nodes that are embedded in this one.
+fn descend(mut node: Node, key: &Nibbles, mut depth: usize) -> Result<Option<(usize, B256)>, ChainError> {
     loop {
         let child = match node {
             Node::Leaf { .. } => return Ok(None),
@@ -45,8 +49,10 @@ fn descend(mut node: Node, key: &Nibbles, mut depth: usize) -> Result<Option<usi
             }
         };
         match child {
-            Link::Stored(link) if link.as_hash().is_some() => return Ok(Some(depth)),
-            Link::Stored(link) => node = Node::decode(&link)?,
+            Link::Stored(link) => match link.as_hash() {
+                Some(hash) => return Ok(Some((depth, hash))),
+                None => node = Node::decode(&link)?,
+            },
             Link::Empty | Link::Live(_) => return Ok(None),
         }
     }
