@@ -3,8 +3,9 @@
 //! Two generations: a hit in the older one moves the entry to the younger one, and when the younger one is full the
 //! older one is dropped. It needs no list and forgets at most what was not used during one whole generation.
 
+use alloy_primitives::map::HashMap;
 use parking_lot::Mutex;
-use std::{collections::HashMap, hash::Hash};
+use std::hash::Hash;
 
 /// Bounded, shared, approximately least-recently-used.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ struct Generations<K, V> {
 impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
     /// Holds at most `entries_max` (at least 2) entries.
     pub(crate) fn new(entries_max: usize) -> Self {
-        let generations = Generations { young: HashMap::new(), old: HashMap::new() };
+        let generations = Generations { young: HashMap::default(), old: HashMap::default() };
         Self { half: (entries_max / 2).max(1), generations: Mutex::new(generations) }
     }
 

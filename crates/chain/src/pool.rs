@@ -49,6 +49,15 @@ pub trait Broadcast: Send + Sync {
     /// Hands EIP-2718 bytes to the sequencer; `Ok` once at least one validator took them. May be called several times
     /// for the same bytes. The error says who did not answer and why.
     async fn broadcast(&self, raw: Bytes) -> Result<(), String>;
+
+    /// Hands over many at once; one answer for each, in order.
+    async fn broadcast_all(&self, raws: Vec<Bytes>) -> Vec<Result<(), String>> {
+        let mut answers = Vec::with_capacity(raws.len());
+        for raw in raws {
+            answers.push(self.broadcast(raw).await);
+        }
+        answers
+    }
 }
 
 /// Transactions of one sender: executable ones, and those that wait for a lower nonce; each in nonce order.

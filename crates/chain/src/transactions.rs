@@ -1,7 +1,8 @@
 //! Transactions before they meet a state: decoding, the rules every state shares, and the sender.
 //!
 //! Recovering a sender costs more than executing a transfer, so it happens on all cores and is remembered by hash from
-//! admission to finality. Accepted are the types 0 (with EIP-155 chain id), 1, 2 and 4; blob transactions are not,
+//! admission to finality, once for all chains of the process: the hash covers the signature, so it fixes the sender.
+//! Accepted are the types 0 (with EIP-155 chain id), 1, 2 and 4; blob transactions are not,
 //! because there is no blob market. Source: EIP-2718, EIP-155, EIP-2, EIP-7825.
 
 use crate::cache::Cache;
@@ -17,6 +18,7 @@ use alloy_eips::{
 use alloy_primitives::{Address, B256, Bytes, ChainId};
 use alloy_rlp::Encodable;
 use rayon::prelude::*;
+use std::sync::LazyLock;
 
 /// Encoded length of one transaction, in bytes.
 pub const TRANSACTION_BYTES_MAX: usize = 128 * 1024;
@@ -26,8 +28,8 @@ pub const TRANSACTION_GAS_MAX: u64 = MAX_TX_GAS_LIMIT_OSAKA;
 pub(crate) const TRANSACTION_GAS_MIN: u64 = 21_000;
 /// Length of the RLP of a block, in bytes (EIP-7934: 10 MiB less a margin of 2 MiB).
 pub(crate) const BLOCK_BYTES_MAX: usize = 8 << 20;
-/// Senders remembered.
-const SENDERS_MAX: usize = 65_536;
+/// Senders remembered, over all chains of the process: what all pools may hold, and a few blocks.
+const SENDERS_MAX: usize = 131_072;
 
 const _: () = assert!(TRANSACTION_BYTES_MAX < BLOCK_BYTES_MAX);
 
@@ -75,13 +77,15 @@ pub enum InvalidTransaction {
 /// Recovers senders and remembers them.
 pub(crate) struct Senders {
     chain_id: ChainId,
-    known: Cache<B256, Address>,
 }
+
+/// Sender of each transaction seen lately. A pure function of the signed bytes, so every chain may use it.
+static KNOWN: LazyLock<Cache<B256, Address>> = LazyLock::new(|| Cache::new(SENDERS_MAX));
 
 impl Senders {
     /// For transactions of one chain.
     pub(crate) fn new(chain_id: ChainId) -> Self {
-        Self { chain_id, known: Cache::new(SENDERS_MAX) }
+        Self { chain_id }
     }
 
     /// Decodes and checks a transaction and finds its sender.
@@ -92,11 +96,11 @@ impl Senders {
         let transaction = decode_exact(encoded).map_err(|error| InvalidTransaction::Decode(error.to_string()))?;
         self.check(&transaction)?;
         let hash = *transaction.tx_hash();
-        if let Some(sender) = self.known.get(&hash) {
+        if let Some(sender) = KNOWN.get(&hash) {
             return Ok(Recovered::new_unchecked(transaction, sender));
         }
         let sender = transaction.recover_signer().map_err(|error| InvalidTransaction::Signature(error.to_string()))?;
-        self.known.insert(hash, sender);
+        KNOWN.insert(hash, sender);
         Ok(Recovered::new_unchecked(transaction, sender))
     }
 

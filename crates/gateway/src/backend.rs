@@ -108,6 +108,14 @@ pub trait ValidatorBackend: Send + Sync + 'static {
     async fn status(&self) -> Answer<ValidatorStatus>;
     /// Queues an opaque transaction.
     async fn submit(&self, namespace: u64, payload: Bytes) -> Answer<protocol::api::SubmitResponse>;
+    /// Queues opaque transactions, each for itself; says of each why it was not queued.
+    async fn submit_all(&self, namespace: u64, payloads: Vec<Bytes>) -> Answer<Vec<Option<String>>> {
+        let mut refusals = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            refusals.push(self.submit(namespace, payload).await.err().map(|problem| problem.detail));
+        }
+        Ok(refusals)
+    }
     /// Final blocks from `from` on; waits up to `wait_millis` for the first one.
     async fn finalized(&self, from: u64, max: usize, wait_millis: u64) -> Answer<FinalizedPage>;
     /// One final block with its certificate.

@@ -5,13 +5,15 @@ use crate::backend::ValidatorBackend;
 use crate::body::{self, Limits};
 use crate::config::{ValidatorConfig, WAIT_MILLIS_MAX};
 use crate::extract::{Height, Named, Parameters};
-use crate::problem::Reply;
+use crate::problem::{Reply, bad_request};
 use crate::stack;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use protocol::api::{CertifiedBlock, FinalizedPage, SubmitRequest, SubmitResponse, ValidatorStatus};
+use protocol::api::{
+    CertifiedBlock, FinalizedPage, SubmitAllRequest, SubmitAllResponse, SubmitRequest, SubmitResponse, ValidatorStatus,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -21,6 +23,10 @@ const BLOCKS_MAX: usize = 256;
 const BLOCKS_DEFAULT: usize = 64;
 /// A page ends before its blocks have more bytes than this, but always holds one if there is one.
 pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
+/// Most transactions in one `submit-all`.
+pub(crate) const SUBMIT_TRANSACTIONS_MAX: usize = 1_024;
+/// Largest body of a `submit-all`, in bytes.
+pub(crate) const SUBMIT_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Clone)]
 struct Node {
@@ -35,6 +41,7 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .route("/healthz", get(healthz))
         .route("/seq/v1/status", get(status))
         .route("/seq/v1/submit", post(submit))
+        .route("/seq/v1/submit-all", post(submit_all))
         .route("/seq/v1/finalized", get(finalized))
         .route("/seq/v1/blocks/{height}", get(certified))
         .route_layer(limit);
@@ -58,6 +65,22 @@ async fn submit(State(node): State<Node>, query: Parameters, request: Request) -
     let asked: SubmitRequest = body::json(request, limits).await?;
     check_payload(&asked)?;
     Ok(Json(node.backend.submit(asked.namespace, asked.payload.0).await?))
+}
+
+async fn submit_all(State(node): State<Node>, query: Parameters, request: Request) -> Reply<Json<SubmitAllResponse>> {
+    query.only(&[])?;
+    let limits = Limits { what: "JSON body", bytes_max: SUBMIT_BYTES_MAX as u64, stall: node.config.body_stall };
+    let asked: SubmitAllRequest = body::json(request, limits).await?;
+    check_count(asked.payloads.len())?;
+    let payloads = asked.payloads.into_iter().map(|payload| payload.0).collect();
+    Ok(Json(SubmitAllResponse { refusals: node.backend.submit_all(asked.namespace, payloads).await? }))
+}
+
+fn check_count(count: usize) -> Reply<()> {
+    match count {
+        1..=SUBMIT_TRANSACTIONS_MAX => Ok(()),
+        _ => Err(bad_request("number of payloads", count, "1 to 1024").into()),
+    }
 }
 
 async fn finalized(State(node): State<Node>, query: Parameters) -> Reply<Json<FinalizedPage>> {

@@ -1,5 +1,6 @@
 //! Follow the sequencer from another process: final blocks with their quorum certificates, checked, in order.
 
+use async_trait::async_trait;
 use eyre::{Result, ensure, eyre};
 use gateway::client::ValidatorClient;
 use sequencer::{Block, Committee};
@@ -14,7 +15,10 @@ const WAIT_MILLIS: u64 = 2_000;
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Takes final blocks in height order. `apply` runs on a blocking thread and is durable when it returns.
+#[async_trait]
 pub trait Sink: Send + Sync + 'static {
+    /// Waits while the blocks come from elsewhere.
+    async fn wanted(&self) {}
     /// The height wanted next.
     ///
     /// # Errors
@@ -37,6 +41,7 @@ pub async fn follow(validators: Vec<ValidatorClient>, committee: Arc<Committee>,
     let mut newest = None;
     let mut turn = 0;
     loop {
+        sink.wanted().await;
         let validator = &validators[turn % validators.len()];
         let next = sink.next_height()?;
         match page(validator, &committee, newest.as_ref(), next).await {

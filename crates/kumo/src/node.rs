@@ -19,9 +19,9 @@ pub async fn start(arguments: NodeArguments, network: Network) -> Result<Running
     match role {
         RoleName::Validator => {
             let Some(seat) = seat else { bail!("--role validator needs --seat N, its place in the committee") };
-            roles::validator::start(roles::validator::Config { network, seat, dir }).await
+            roles::validator::start(roles::validator::Config { network, seat, dir, shared: None }).await
         }
-        RoleName::Rpc => roles::rpc::start(roles::rpc::Config { network, dir, listen }).await,
+        RoleName::Rpc => roles::rpc::start(roles::rpc::Config { network, dir, listen, local: None }).await,
         RoleName::Gateway => roles::gateway::start(roles::gateway::Config { network, dir, listen }).await,
         RoleName::Storage => {
             let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));

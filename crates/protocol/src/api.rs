@@ -368,6 +368,23 @@ pub struct SubmitResponse {
     pub hash: B256,
 }
 
+/// `POST /seq/v1/submit-all` of a validator: many transactions of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmitAllRequest {
+    /// Namespace (rollup) id; 1 is the settlement chain.
+    pub namespace: u64,
+    /// Opaque transactions (1 to 1,024; each 1 byte to 128 KiB).
+    #[schema(value_type = Vec<String>)]
+    pub payloads: Vec<Bytes>,
+}
+
+/// Answer to [`SubmitAllRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmitAllResponse {
+    /// Why each transaction was not queued, in the order of the request; `null` for one that was.
+    pub refusals: Vec<Option<String>>,
+}
+
 /// An ordered transaction: `GET /v1/namespaces/{namespace}/transactions` and `GET /v1/transactions/{hash}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SequencedTransaction {

@@ -5,6 +5,8 @@
 
 use super::connection::Connection;
 use super::limits::RpcLimits;
+use super::node::Node;
+use super::submit;
 use alloy_primitives::hex;
 use futures::FutureExt;
 use jsonrpsee::core::id_providers::RandomStringIdProvider;
@@ -28,10 +30,10 @@ pub(super) const LIMIT_CODE: i32 = -32005;
 const NO_NOTIFICATIONS_CODE: i32 = -32001;
 
 /// The methods behind a server.
-#[derive(Debug)]
 pub(super) struct Dispatcher {
     methods: Methods,
     limits: Arc<RpcLimits>,
+    node: Option<Arc<Node>>,
 }
 
 /// Who asks.
@@ -51,7 +53,12 @@ pub(super) struct Pushes {
 
 impl Dispatcher {
     pub(super) fn new(methods: Methods, limits: Arc<RpcLimits>) -> Self {
-        Self { methods, limits }
+        Self { methods, limits, node: None }
+    }
+
+    /// Takes runs of transactions in a batch to this node together, instead of one after the other.
+    pub(super) fn with_node(self, node: Arc<Node>) -> Self {
+        Self { node: Some(node), ..self }
     }
 
     /// Answers a message; `None` if it asks for no answer.
@@ -94,16 +101,44 @@ impl Dispatcher {
         let caller = Caller { pushes: None, ..caller.clone() };
         let deadline = Instant::now() + self.limits.batch_time;
         let mut answers = BatchResponseBuilder::new_with_limit(self.limits.response_bytes as usize);
-        for entry in entries {
-            let Some(answer) = self.entry(&caller, entry.get(), deadline).await else { continue };
-            if let Err(too_large) = answers.append(answer) {
-                return too_large;
+        let mut rest = entries.as_slice();
+        while let Some((entry, after)) = rest.split_first() {
+            let (sent, answered) = match Instant::now() < deadline {
+                true => self.transactions(rest).await,
+                false => (0, Vec::new()),
+            };
+            let answer = match sent {
+                0 => Vec::from_iter(self.entry(&caller, entry.get(), deadline).await),
+                _ => answered,
+            };
+            rest = if sent == 0 { after } else { &rest[sent..] };
+            for answer in answer {
+                if let Err(too_large) = answers.append(answer) {
+                    return too_large;
+                }
             }
         }
         match answers.is_empty() {
             true => MethodResponse::notification(),
             false => MethodResponse::from_batch(answers.finish()),
         }
+    }
+
+    /// Answers the calls at the beginning of `entries` that send transactions, if there are several.
+    async fn transactions(&self, entries: &[&RawValue]) -> (usize, Vec<MethodResponse>) {
+        let Some(node) = &self.node else { return (0, Vec::new()) };
+        let calls = entries.iter().map_while(|entry| {
+            let call = serde_json::from_str::<Request<'_>>(entry.get()).ok()?;
+            Some((call.id.clone().into_owned(), submit::transaction_of(&call)?))
+        });
+        let (ids, raws): (Vec<Id<'static>>, Vec<_>) = calls.unzip();
+        if ids.len() < 2 {
+            return (0, Vec::new());
+        }
+        let limit = self.limits.response_bytes as usize;
+        let outcomes = node.submit_all(raws).await;
+        let answers = ids.into_iter().zip(outcomes).map(|(id, outcome)| submit::answer(id, outcome, limit));
+        (entries.len().min(answers.len()), answers.collect())
     }
 
     async fn entry(&self, caller: &Caller, entry: &str, deadline: Instant) -> Option<MethodResponse> {

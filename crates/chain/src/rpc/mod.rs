@@ -38,6 +38,7 @@ mod namespaces;
 mod node;
 mod read_only;
 mod server;
+mod submit;
 mod subscriptions;
 #[cfg(test)]
 mod tests;

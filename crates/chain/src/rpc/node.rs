@@ -27,7 +27,7 @@ pub(super) struct Node {
     pub(super) pool: Pool,
     pub(super) filters: Filters,
     pub(super) limits: Arc<RpcLimits>,
-    broadcast: Arc<dyn Broadcast>,
+    pub(super) broadcast: Arc<dyn Broadcast>,
     executions: Arc<Semaphore>,
 }
 
@@ -168,7 +168,7 @@ pub(super) fn head_state(head: &BlockRecord) -> HeadState {
     }
 }
 
-fn is_delegation(code: &Bytes) -> bool {
+pub(super) fn is_delegation(code: &Bytes) -> bool {
     code.len() == DELEGATION_BYTES && code.starts_with(&EIP7702_DELEGATION_DESIGNATOR)
 }
 

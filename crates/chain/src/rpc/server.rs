@@ -47,7 +47,7 @@ pub(super) async fn start(address: SocketAddr, node: Arc<Node>) -> Result<RpcSer
     let limits = node.limits.clone();
     let connections = Connections::new(limits.connections);
     let acceptor = Acceptor {
-        dispatcher: Arc::new(Dispatcher::new(methods(node.clone())?, limits.clone())),
+        dispatcher: Arc::new(Dispatcher::new(methods(node.clone())?, limits.clone()).with_node(node.clone())),
         memory: Memory::new(&limits),
         limits: limits.clone(),
         connections: connections.clone(),

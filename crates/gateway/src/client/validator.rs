@@ -3,7 +3,9 @@
 use super::{Api, CALL_BYTES_MAX, CALL_TIMEOUT, ClientError, parse, read};
 use crate::validator::PAGE_BYTES_MAX;
 use axum::body::Bytes;
-use protocol::api::{CertifiedBlock, FinalizedPage, SubmitRequest, SubmitResponse, ValidatorStatus};
+use protocol::api::{
+    CertifiedBlock, FinalizedPage, SubmitAllRequest, SubmitAllResponse, SubmitRequest, SubmitResponse, ValidatorStatus,
+};
 use reqwest::Client;
 use std::time::Duration;
 
@@ -44,6 +46,20 @@ impl ValidatorClient {
         let asked = SubmitRequest { namespace, payload: payload.into() };
         let response = self.api.send(&url, self.api.http().post(url.clone()).json(&asked), CALL_TIMEOUT).await?;
         parse(url.clone(), read(&url, response, CALL_BYTES_MAX).await?)
+    }
+
+    /// Queues 1 to 1,024 opaque transactions of one namespace; says of each why it was not queued, in order.
+    pub async fn submit_all(&self, namespace: u64, payloads: &[Bytes]) -> Result<Vec<Option<String>>, ClientError> {
+        let url = self.api.url("seq/v1/submit-all");
+        let payloads: Vec<_> = payloads.iter().map(|payload| payload.clone().into()).collect();
+        let count = payloads.len();
+        let asked = SubmitAllRequest { namespace, payloads };
+        let response = self.api.send(&url, self.api.http().post(url.clone()).json(&asked), CALL_TIMEOUT).await?;
+        let answer: SubmitAllResponse = parse(url.clone(), read(&url, response, CALL_BYTES_MAX).await?)?;
+        match answer.refusals.len() == count {
+            true => Ok(answer.refusals),
+            false => Err(ClientError::Shape { url, expected: "one answer per transaction" }),
+        }
     }
 
     /// At most `max` (1..=256) final blocks from height `from` on, in order and without gaps. Waits up to `wait_millis`

@@ -2,6 +2,7 @@
 
 pub mod plan;
 
+use crate::roles::shared::Shared;
 use crate::roles::{self, Running, lock_directory};
 use eyre::{Context as _, Result, ensure, eyre};
 use futures::future::join_all;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How long the network may take until its first blocks are final and every node is registered.
 pub const READY_SECONDS_MAX: u64 = 60;
+/// Seat of the validator whose chain the rpc node serves.
+const SHARED_SEAT: usize = 0;
 /// Pause between two looks at the network while it starts.
 const READY_POLL: Duration = Duration::from_millis(50);
 /// Bytes that each storage node of a development network offers.
@@ -25,6 +28,8 @@ pub const STAKE_AKE: u64 = 200;
 pub struct DevNetwork {
     plan: Plan,
     running: BTreeMap<String, Running>,
+    /// Between the rpc node and the validator of seat [`SHARED_SEAT`].
+    shared: Shared,
     temporary: Option<PathBuf>,
     _lock: std::fs::File,
 }
@@ -44,7 +49,7 @@ impl DevNetwork {
         };
         let lock = lock_directory(&state)?;
         let plan = Plan::prepare(&state, options)?;
-        let mut network = Self { plan, running: BTreeMap::new(), temporary, _lock: lock };
+        let mut network = Self { plan, running: BTreeMap::new(), shared: Shared::default(), temporary, _lock: lock };
         if let Err(error) = network.start_all().await {
             network.stop().await;
             return Err(error);
@@ -64,7 +69,7 @@ impl DevNetwork {
     }
 
     async fn start_nodes(&mut self, names: Vec<String>) -> Result<()> {
-        let started = join_all(names.iter().map(|name| start_node(&self.plan, name))).await;
+        let started = join_all(names.iter().map(|name| start_node(&self.plan, &self.shared, name))).await;
         let mut failure = None;
         for (name, role) in names.into_iter().zip(started) {
             match role {
@@ -160,7 +165,7 @@ async fn wait_ready(network: &Network, storage_nodes: usize, providers: usize) -
 }
 
 /// Starts the node `name` (`validator-0`, `storage-3`, `rpc`, …) of a plan.
-async fn start_node(plan: &Plan, name: &str) -> Result<Running> {
+async fn start_node(plan: &Plan, shared: &Shared, name: &str) -> Result<Running> {
     let network = plan.network.clone();
     let dir = plan.node_dir(name);
     let (kind, index) = match name.rsplit_once('-') {
@@ -168,8 +173,14 @@ async fn start_node(plan: &Plan, name: &str) -> Result<Running> {
         None => (name, 0),
     };
     match kind {
-        "validator" => roles::validator::start(roles::validator::Config { network, seat: index, dir }).await,
-        "rpc" => roles::rpc::start(roles::rpc::Config { network, dir, listen: None }).await,
+        "validator" => {
+            let shared = (index == SHARED_SEAT).then(|| shared.clone());
+            roles::validator::start(roles::validator::Config { network, seat: index, dir, shared }).await
+        }
+        "rpc" => {
+            let local = Some((shared.clone(), SHARED_SEAT));
+            roles::rpc::start(roles::rpc::Config { network, dir, listen: None, local }).await
+        }
         "gateway" => roles::gateway::start(roles::gateway::Config { network, dir, listen: None }).await,
         "storage" => {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));

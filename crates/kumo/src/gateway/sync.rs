@@ -88,6 +88,7 @@ impl Namespaces {
     }
 }
 
+#[async_trait::async_trait]
 impl Sink for Namespaces {
     fn next_height(&self) -> Result<u64> {
         let mut next = self.next.lock();

@@ -1,9 +1,12 @@
 //! The roles a node can play. `kumo dev` starts all of them in one process, `kumo node` one at a time; both call the
-//! same `start` functions, and the roles meet only over sockets.
+//! same `start` functions, and the roles meet only over sockets; only the rpc role of a validator's process shares its chain
+//! ([`shared`]).
 
 pub mod gateway;
+pub mod handover;
 pub mod provider;
 pub mod rpc;
+pub mod shared;
 pub mod storage;
 pub mod validator;
 

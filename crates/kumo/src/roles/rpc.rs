@@ -1,5 +1,9 @@
 //! The rpc role: follow final blocks, execute them on an own state, serve the Ethereum JSON-RPC.
+//!
+//! In the process of a validator it serves that validator's chain instead, see [`super::shared`].
 
+use super::handover::Handover;
+use super::shared::Shared;
 use super::validator::{open_chain, socket_of};
 use super::{Running, lock_directory};
 use crate::follower::{self, Sink};
@@ -8,7 +12,6 @@ use ::gateway::client::ValidatorClient;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chain::Chain;
-use chain::pool::Broadcast;
 use chain::rpc::RpcLimits;
 use eyre::{Result, eyre};
 use futures::StreamExt as _;
@@ -27,6 +30,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// Where it listens; `None`: where the network file says.
     pub listen: Option<SocketAddr>,
+    /// What the validator of this process shares, and its seat.
+    pub local: Option<(Shared, usize)>,
 }
 
 /// Starts an rpc node; returns when it serves.
@@ -38,9 +43,13 @@ pub async fn start(config: Config) -> Result<Running> {
     let mut role = Running::new("rpc");
     role.hold(lock);
     let address = config.listen.map_or_else(|| socket_of(&config.network.rpc), Ok)?;
-    let chain = open_chain(&config.dir, &config.network).await?;
+    let shared = config.local.as_ref().map(|(shared, _)| shared.clone()).unwrap_or_default();
+    let chain = match shared.chain().await {
+        Some(chain) => chain,
+        None => open_chain(&config.dir, &config.network).await?,
+    };
     let validators = clients(&config.network)?;
-    let sink = Arc::new(Executor { chain: chain.clone() });
+    let sink = Arc::new(Executor { chain: chain.clone(), shared });
     let committee = Arc::new(Committee::new(&config.network.validators, config.network.chain_id)?);
     let follow = follower::follow(validators.clone(), committee, sink);
     role.spawn(async move {
@@ -48,8 +57,9 @@ pub async fn start(config: Config) -> Result<Running> {
             tracing::error!(%error, "the rpc node stopped following: its state is behind; restart it");
         }
     });
-    let broadcast = Arc::new(ToValidators { validators });
-    let server = chain::rpc::serve(address, chain, broadcast, RpcLimits::default())
+    let (broadcast, handing_over) = Handover::new(validators, config.local);
+    role.spawn(handing_over);
+    let server = chain::rpc::serve(address, chain, Arc::new(broadcast), RpcLimits::default())
         .await
         .map_err(|e| eyre!("rpc: {e}; if the port is taken, stop the other `kumo dev` or use --ports auto"))?;
     role.on_stop(move || async move { server.stop().await });
@@ -68,29 +78,30 @@ pub fn clients(network: &Network) -> Result<Vec<ValidatorClient>> {
 
 struct Executor {
     chain: Chain,
+    shared: Shared,
 }
 
+#[async_trait]
 impl Sink for Executor {
+    async fn wanted(&self) {
+        self.shared.released().await;
+    }
+
     fn next_height(&self) -> Result<u64> {
         Ok(self.chain.head().header.number + 1)
     }
 
     fn apply(&self, block: &Block) -> Result<()> {
-        let hash = seam::execute(&self.chain, block).map_err(|e| eyre!("final block {}: {e}", block.height))?;
-        self.chain.finalize(hash)?;
-        Ok(())
-    }
-}
-
-/// Hands transactions to every validator, so that the next proposer has them whoever it is.
-struct ToValidators {
-    validators: Vec<ValidatorClient>,
-}
-
-#[async_trait]
-impl Broadcast for ToValidators {
-    async fn broadcast(&self, raw: alloy_primitives::Bytes) -> Result<(), String> {
-        submit_to_all(&self.validators, seam::SETTLEMENT, raw.0).await.map(|_| ())
+        let apply = || {
+            if block.height <= self.chain.head().header.number {
+                return Ok(());
+            }
+            let hash = seam::execute(&self.chain, block).map_err(|e| eyre!("final block {}: {e}", block.height))?;
+            self.chain.finalize(hash)?;
+            Ok(())
+        };
+        // A validator that has started meanwhile brings the block itself.
+        self.shared.unless_driven(apply).unwrap_or(Ok(()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The validator role: order blocks with the other validators, execute before voting, serve final blocks.
 
+use super::shared::Shared;
 use super::{Running, listen, lock_directory};
 use crate::genesis;
 use crate::seam::Settlement;
@@ -28,6 +29,8 @@ pub struct Config {
     pub seat: usize,
     /// Its directory.
     pub dir: PathBuf,
+    /// What it shares with the rpc role of this process, if there is one.
+    pub shared: Option<Shared>,
 }
 
 /// File in a validator's directory that holds its keys.
@@ -55,13 +58,25 @@ pub async fn start(config: Config) -> Result<Running> {
     );
     let p2p: SocketAddr = seat.p2p.parse().wrap_err_with(|| format!("seat {}: p2p {:?}", config.seat, seat.p2p))?;
     let api = listen("validator API", socket_of(&seat.api)?).await?;
-    let chain = open_chain(&config.dir, &config.network).await?;
-    let sequencer = start_sequencer(&config, keys, p2p, chain).await?;
+    let shared = config.shared.clone().unwrap_or_default();
+    let chain = shared.open(&config.dir, &config.network).await?;
+    shared.take_over();
+    let released = shared.clone();
+    role.on_stop(move || async move { released.release() });
+    let sequencer = match start_sequencer(&config, keys, p2p, chain).await {
+        Ok(sequencer) => sequencer,
+        Err(error) => {
+            shared.release();
+            return Err(error);
+        }
+    };
+    shared.attach(sequencer.clone());
     let mut failed = sequencer.failed();
     let seat_number = config.seat;
     role.spawn(async move {
         if let Ok(reason) = failed.wait_for(Option::is_some).await {
             tracing::error!(seat = seat_number, reason = reason.as_deref(), "the validator stopped; restart it");
+            shared.release();
         }
     });
     let stopped = sequencer.clone();
@@ -122,6 +137,11 @@ impl ValidatorBackend for Api {
             Ok(hash) => Ok(SubmitResponse { hash: hash.into() }),
             Err(error) => Err(problem::unprocessable(format!("the transaction was not taken: {error}"))),
         }
+    }
+
+    async fn submit_all(&self, namespace: u64, payloads: Vec<Bytes>) -> Answer<Vec<Option<String>>> {
+        let submit = |payload| self.sequencer.submit(namespace, payload).err().map(|error| error.to_string());
+        Ok(payloads.into_iter().map(submit).collect())
     }
 
     async fn finalized(&self, from: u64, max: usize, wait_millis: u64) -> Answer<FinalizedPage> {
