@@ -18,6 +18,14 @@ library Predeploys {
     address payable internal constant FEE_VAULT = payable(address(0xA4E009));
     address internal constant RANDOMNESS = address(0xA4E00b);
     address internal constant ACCESS_MANAGER = address(0xA4E00c);
+    /// @notice Reserved: may mint, as far as genesis says so.
+    address internal constant EMISSION_CONTROLLER = address(0xA4E00d);
+    /// @notice Reserved: may mint, as far as genesis says so.
+    address internal constant BRIDGE_GATEWAY = address(0xA4E00e);
+    /// @notice Precompiles of the chain.
+    address internal constant NATIVE_MINTER = address(0xA4E100);
+    address internal constant CERTIFICATE_VERIFIER = address(0xA4E101);
+    address internal constant STORAGE_PROOFS = address(0xA4E102);
     /// @notice Blocks whose randomness is remembered, the current one included.
     uint256 internal constant RANDOMNESS_BLOCKS = 8192;
     /// @notice Burned coin goes here; nobody has its key.

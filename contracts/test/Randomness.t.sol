@@ -35,6 +35,16 @@ contract RandomnessTest is System {
         randomness.at(block.number + 1);
     }
 
+    function test_settledIsForBlocksBeforeThisOne() public {
+        nextBlocks(3);
+        check(randomness.settled(block.number - 1) == randomness.at(block.number - 1), "the same value");
+        vm.expectRevert(abi.encodeWithSelector(IRandomness.NotSettled.selector, block.number, block.number));
+        randomness.settled(block.number);
+        vm.roll(20_000);
+        vm.expectRevert(abi.encodeWithSelector(IRandomness.OutOfRange.selector, 1, 20_000));
+        randomness.settled(1);
+    }
+
     function test_onlyTheChainWritesIt() public {
         vm.expectRevert(abi.encodeWithSelector(IRandomness.NotSystem.selector, address(this)));
         randomness.set(bytes32(uint256(1)));

@@ -163,12 +163,24 @@ pub enum ChainError {
     #[error("account {0} was deleted although it had storage")]
     StorageLeft(Address),
     /// The balances do not add up.
-    #[error("balances add up to {total}, genesis had {genesis}")]
+    #[error("balances add up to {total} wei, genesis and minting give {expected} wei")]
     SupplyBroken {
-        /// Sum at genesis in wei.
-        genesis: U256,
+        /// Sum at genesis and what was minted since, in wei.
+        expected: U256,
         /// Sum now in wei.
         total: U256,
+    },
+    /// A block makes or destroys coin that the minter does not know of; it is a fault of this program.
+    #[error("block {number} changes balances from {before} to {after} wei in sum, but {minted} wei were minted")]
+    SupplyChanged {
+        /// Height of the block.
+        number: u64,
+        /// Balances of all changed accounts before it, in wei.
+        before: U256,
+        /// Balances of the same accounts after it, in wei.
+        after: U256,
+        /// What the minter made in it, in wei.
+        minted: U256,
     },
     /// Too many blocks in one log query.
     #[error("log query spans {asked} blocks, the limit is {max}")]

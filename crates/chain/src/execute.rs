@@ -5,7 +5,8 @@
 //! 3. The base fee of all gas used is credited to the fee vault instead of being destroyed.
 //!
 //! No coin is ever destroyed: what a contract that destroys itself in the transaction that made it would take with it
-//! (EIP-6780) goes to the burn address. So the sum of all balances is the genesis supply after every block.
+//! (EIP-6780) goes to the burn address. So the sum of all balances is the genesis supply plus what the minter made, and
+//! no block is produced or accepted that changes the balances by anything else.
 //!
 //! Blocks of an imported Ethereum chain run under the forks of that chain instead (`imported`).
 
@@ -18,7 +19,9 @@ use crate::{
     engine::Base,
     ethereum::{self, Ethereum},
     evm::{ChainEvm, ChainEvmContext, evm, inspected_evm},
+    precompiles::minter::minted_by_transaction,
     state::{Overlay, StateChanges, StateView},
+    supply::check_balances,
 };
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, Eip658Value, Header, Receipt, ReceiptEnvelope, TxEnvelope, constants::EMPTY_WITHDRAWALS,
@@ -64,7 +67,7 @@ pub(crate) struct Rules {
     pub gas_limit: u64,
     pub base_fee_to: Address,
     pub randomness: Option<Address>,
-    /// Sum of all balances, in wei.
+    /// Sum of all balances at genesis, in wei.
     pub supply: U256,
 }
 
@@ -269,6 +272,9 @@ impl Execution {
             },
         );
         let overlay = overlay?;
+        if self.rules.ethereum.is_none() {
+            check_balances(self.header.number, &overlay)?;
+        }
         let header = Header {
             state_root: overlay.state_root,
             transactions_root,
@@ -306,7 +312,7 @@ impl Execution {
             return Ok(U256::ZERO);
         }
         let base_fee = self.header.base_fee_per_gas.unwrap_or_default();
-        let mut before = U256::ZERO;
+        let mut before = minted_by_transaction(state);
         let mut after = U256::from(base_fee) * U256::from(gas_used);
         for (address, account) in state {
             let info = self.evm.db_mut().basic(*address).map_err(database_error)?;

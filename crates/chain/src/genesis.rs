@@ -7,10 +7,11 @@
 //! EIP-7002 and EIP-7251 are not, so the list of requests of every block is empty.
 
 use crate::{
-    BlockRecord, ChainError, GenesisError,
+    BlockRecord, ChainError, GenesisError, MintRules,
     ethereum::{self, Ethereum},
-    evm::evm,
+    evm::{ChainEvm, constructor_evm, evm},
     execute::{Rules, genesis_env},
+    precompiles::{self, minter},
     state::{Overlay, StateChanges, StateView},
 };
 use alloy_consensus::{
@@ -20,12 +21,13 @@ use alloy_consensus::{
 use alloy_eips::{eip1559::INITIAL_BASE_FEE, eip2935, eip4788, eip4895::Withdrawals, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_evm::Evm;
 use alloy_primitives::{Address, B256, Bytes, U256};
+use protocol::abi::NATIVE_MINTER;
 use revm::{
     DatabaseCommit,
     context_interface::result::{ExecutionResult, Output},
     database::{State, WrapDatabaseRef, states::bundle_state::BundleRetention},
     primitives::eip170::MAX_CODE_SIZE,
-    state::{Account, AccountInfo, Bytecode},
+    state::{Account, AccountInfo, Bytecode, EvmStorageSlot, TransactionId},
 };
 use std::collections::BTreeMap;
 
@@ -44,8 +46,10 @@ pub struct GenesisSpec {
     pub predeploys: Vec<Predeploy>,
     /// Receives the base fee of every block; without it the base fee goes to the burn address.
     pub fee_recipient_vault: Option<Address>,
-    /// Contract told the randomness of each block by `IRandomness.set`.
+    /// Where the randomness of each block is written and read (`IRandomness`); one of the predeploys should stand there.
     pub randomness: Option<Address>,
+    /// Who may make coin, and how much; without it nobody may.
+    pub mint: Option<MintRules>,
 }
 
 /// One system contract.
@@ -100,12 +104,14 @@ impl Genesis {
         let rules = Rules::of(spec)?;
         let mut state = State::builder().with_database(WrapDatabaseRef(empty.clone())).with_bundle_update().build();
         place_accounts(&mut state, spec)?;
+        place_precompiles(&mut state, &rules, spec)?;
         for predeploy in &spec.predeploys {
             construct(&mut state, &rules, spec, predeploy)?;
         }
         for predeploy in &spec.predeploys {
             for call in &predeploy.init_calls {
-                call_as_system(&mut state, &rules, spec, predeploy, call.clone())?;
+                let evm = evm(&rules, &mut state, genesis_env(&rules, spec));
+                call_as_system(evm, predeploy, call.clone())?;
             }
         }
         state.merge_transitions(BundleRetention::PlainState);
@@ -126,6 +132,20 @@ fn place_accounts(state: &mut GenesisState, spec: &GenesisSpec) -> Result<(), Ch
     ] {
         set_code(state, address, code.clone())?;
     }
+    Ok(())
+}
+
+fn place_precompiles(state: &mut GenesisState, rules: &Rules, spec: &GenesisSpec) -> Result<(), ChainError> {
+    for address in precompiles::marked().chain(rules.randomness) {
+        set_code(state, address, precompiles::MARKER)?;
+    }
+    let storage = minter::genesis_storage(rules.supply, spec.mint.as_ref())?;
+    let info = revm::Database::basic(state, NATIVE_MINTER).map_err(|e| ChainError::Execution(e.to_string()))?;
+    let mut account = Account::from(info.unwrap_or_default());
+    let slot = |value| EvmStorageSlot::new_changed(U256::ZERO, value, TransactionId::ZERO);
+    account.storage.extend(storage.into_iter().map(|(key, value)| (key, slot(value))));
+    account.mark_touch();
+    state.commit([(NATIVE_MINTER, account)].into_iter().collect());
     Ok(())
 }
 
@@ -155,7 +175,8 @@ fn construct(
     predeploy: &Predeploy,
 ) -> Result<(), ChainError> {
     set_code(state, predeploy.address, predeploy.creation_code.clone())?;
-    let code = call_as_system(state, rules, spec, predeploy, Bytes::new())?;
+    let evm = constructor_evm(&mut *state, genesis_env(rules, spec));
+    let code = call_as_system(evm, predeploy, Bytes::new())?;
     if code.is_empty() || code.len() > MAX_CODE_SIZE {
         let reason = format!("its constructor returned {} bytes of code (1..={MAX_CODE_SIZE})", code.len());
         return Err(failed(predeploy, reason));
@@ -165,13 +186,10 @@ fn construct(
 
 /// Calls a contract from the system address and returns its output.
 fn call_as_system(
-    state: &mut GenesisState,
-    rules: &Rules,
-    spec: &GenesisSpec,
+    mut evm: ChainEvm<&mut GenesisState>,
     predeploy: &Predeploy,
     data: Bytes,
 ) -> Result<Bytes, ChainError> {
-    let mut evm = evm(rules, state, genesis_env(rules, spec));
     let outcome = evm
         .transact_system_call(eip4788::SYSTEM_ADDRESS, predeploy.address, data)
         .map_err(|error| failed(predeploy, error))?;

@@ -10,8 +10,13 @@
 //! | "this account has this balance" | state root, Merkle-Patricia path | [`state::verify_account`] |
 //! | "this storage slot has this value" | storage root, Merkle-Patricia path | [`state::verify_storage`] |
 //! | "this header has this hash" | the header | [`header::verify`] |
+//! | "a quorum finalised this block" | keys of the committee, header, certificate | [`certificate::Claim`] |
+//! | "I still hold this data" | Merkle root, challenged leaves, path | [`possession::Proof`] |
 
+pub mod certificate;
+mod ed25519;
 pub mod header;
 pub mod output;
+pub mod possession;
 pub mod receipt;
 pub mod state;

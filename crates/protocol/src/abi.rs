@@ -9,18 +9,22 @@ use alloy_sol_types::SolValue;
 #[allow(missing_docs, clippy::too_many_arguments)]
 mod bindings {
     use alloy_sol_types::sol;
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/ICertificateVerifier.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IEscrow.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IFeeVault.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IJobMarket.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/INativeMinter.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IProviderRegistry.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IRandomness.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IReputation.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/ISlashingCourt.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IStakeManager.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IStorageProofs.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IWAKE.sol");
 }
 pub use bindings::{
-    IEscrow, IFeeVault, IJobMarket, IProviderRegistry, IRandomness, IReputation, ISlashingCourt, IStakeManager, IWAKE,
+    ICertificateVerifier, IEscrow, IFeeVault, IJobMarket, INativeMinter, IProviderRegistry, IRandomness, IReputation,
+    ISlashingCourt, IStakeManager, IStorageProofs, IWAKE,
 };
 
 /// ERC-20 face of the coin.
@@ -45,6 +49,16 @@ pub const FEE_VAULT: Address = address!("0x0000000000000000000000000000000000A4E
 pub const RANDOMNESS: Address = address!("0x0000000000000000000000000000000000A4E00b");
 /// OpenZeppelin `AccessManager`: who may change parameters.
 pub const ACCESS_MANAGER: Address = address!("0x0000000000000000000000000000000000A4E00c");
+/// Reserved for the contract that emits coin to those who secure the network; may mint where genesis says so.
+pub const EMISSION_CONTROLLER: Address = address!("0x0000000000000000000000000000000000A4E00d");
+/// Reserved for the contract that brings coin over from other chains; may mint where genesis says so.
+pub const BRIDGE_GATEWAY: Address = address!("0x0000000000000000000000000000000000A4E00e");
+/// Precompile that makes coin ([`INativeMinter`]).
+pub const NATIVE_MINTER: Address = address!("0x0000000000000000000000000000000000A4E100");
+/// Precompile that verifies finality certificates ([`ICertificateVerifier`]).
+pub const CERTIFICATE_VERIFIER: Address = address!("0x0000000000000000000000000000000000A4E101");
+/// Precompile that verifies proofs of possession ([`IStorageProofs`]).
+pub const STORAGE_PROOFS: Address = address!("0x0000000000000000000000000000000000A4E102");
 /// Where burned coin goes; nobody has its key, and `kumo_supply` counts it as burned.
 pub const BURN: Address = address!("0x000000000000000000000000000000000000dEaD");
 
@@ -61,6 +75,13 @@ pub const CONTRACTS: [(&str, Address); 11] = [
     ("FeeVault", FEE_VAULT),
     ("Randomness", RANDOMNESS),
     ("AccessManager", ACCESS_MANAGER),
+];
+
+/// Name and address of every precompile that is not a predeploy as well; the network file names them, too.
+pub const PRECOMPILES: [(&str, Address); 3] = [
+    ("NativeMinter", NATIVE_MINTER),
+    ("CertificateVerifier", CERTIFICATE_VERIFIER),
+    ("StorageProofs", STORAGE_PROOFS),
 ];
 
 /// Role bit of a compute provider in `IProviderRegistry.Profile.roles` is `1 << ROLE_COMPUTE`.

@@ -266,7 +266,7 @@ pub trait TxPool {
 /// What only this chain has.
 #[rpc(server, namespace = "kumo")]
 pub trait Kumo {
-    /// Where the coin is; the parts add up to the supply at genesis.
+    /// Where the coin is: what genesis gave and the minter made, less what was burned.
     #[method(name = "supply")]
     async fn supply(&self) -> RpcResult<SupplyView>;
 
@@ -303,7 +303,9 @@ pub struct SupplyView {
     pub block: U64,
     /// Sum of all balances at genesis.
     pub genesis: U256,
-    /// Sum of all balances now; equal to `genesis`.
+    /// Minted since.
+    pub minted: U256,
+    /// Sum of all balances now: `genesis` and `minted`.
     pub total: U256,
     /// Held by the burn address, which nobody can spend from.
     pub burned: U256,

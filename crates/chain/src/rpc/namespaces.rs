@@ -97,6 +97,7 @@ fn supply(node: &Node) -> Result<SupplyView, Failure> {
     Ok(SupplyView {
         block: U64::from(supply.block),
         genesis: supply.genesis,
+        minted: supply.minted,
         total: supply.total,
         burned: supply.burned,
         circulating: supply.circulating,
