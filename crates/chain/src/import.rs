@@ -284,7 +284,7 @@ fn blank(header: &Header) -> Header {
 }
 
 /// Finds the senders on all cores, by the rules of the block's fork.
-fn recover(
+pub(crate) fn recover(
     ethereum: &Ethereum,
     header: &Header,
     transactions: &[TxEnvelope],

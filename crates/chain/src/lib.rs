@@ -42,6 +42,7 @@ mod proof;
 mod propose;
 pub mod rpc;
 mod state;
+mod statetest;
 mod store;
 mod supply;
 #[cfg(test)]
@@ -60,5 +61,6 @@ pub use logs::{LOG_BLOCKS_MAX, LOG_RESULTS_MAX, LogFilter};
 pub use precompiles::minter::MintRules;
 pub use proof::PROOF_SLOTS_MAX;
 pub use state::StateView;
+pub use statetest::{StateTestFailure, StateTestReport, run_state_tests};
 pub use supply::Supply;
 pub use transactions::{InvalidTransaction, TRANSACTION_BYTES_MAX, TRANSACTION_GAS_MAX};

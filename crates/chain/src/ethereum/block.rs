@@ -16,7 +16,7 @@ use alloy_evm::{
     block::calc::{block_reward, ommer_reward},
     eth::eip6110::accumulate_deposits_from_logs,
 };
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, Bytes};
 use revm::primitives::hardfork::SpecId;
 
 /// The parts of a block beside its header.
@@ -69,8 +69,8 @@ impl Ethereum {
     }
 }
 
-/// Hash over the requests of a block; empty ones are left out (EIP-7685).
-pub(crate) fn requests_hash(deposits: Vec<u8>, withdrawals: Bytes, consolidations: Bytes) -> (Requests, B256) {
+/// The requests of a block in order of their kind; empty ones are left out (EIP-7685).
+pub(crate) fn requests(deposits: Vec<u8>, withdrawals: Bytes, consolidations: Bytes) -> Requests {
     let mut requests = Requests::default();
     for (kind, data) in [
         (DEPOSIT_REQUEST_TYPE, Bytes::from(deposits)),
@@ -81,6 +81,5 @@ pub(crate) fn requests_hash(deposits: Vec<u8>, withdrawals: Bytes, consolidation
             requests.push_request_with_type(kind, data);
         }
     }
-    let hash = requests.requests_hash();
-    (requests, hash)
+    requests
 }

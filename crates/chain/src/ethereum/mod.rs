@@ -13,7 +13,7 @@ mod genesis;
 mod header;
 mod netgas;
 
-pub(crate) use block::{Body, requests_hash};
+pub(crate) use block::{Body, requests};
 pub use error::GenesisError;
 pub(crate) use genesis::{header as genesis_header, state as genesis_state};
 pub(crate) use header::{check_body, check_header, child, differs};

@@ -3,13 +3,13 @@
 use super::{BlockState, Execution, Progress, changes, credit, database_error};
 use crate::{
     ChainError,
-    ethereum::{Ethereum, requests_hash},
+    ethereum::{Ethereum, requests},
     state::{Overlay, StateView},
 };
-use alloy_consensus::Header;
+use alloy_consensus::{Header, ReceiptEnvelope};
 use alloy_eips::{
     eip2935, eip4788, eip4895::Withdrawals, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
-    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, eip7685::Requests,
+    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
 };
 use alloy_evm::Evm;
 use alloy_primitives::{Address, B256, Bytes};
@@ -43,9 +43,9 @@ impl Execution {
             let deposits = ethereum.deposits(&self.receipts).map_err(ChainError::Deposits)?;
             let withdrawals = self.call(WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, Bytes::new())?;
             let consolidations = self.call(CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, Bytes::new())?;
-            let (requests, hash) = requests_hash(deposits, withdrawals, consolidations);
+            let requests = requests(deposits, withdrawals, consolidations);
+            self.header.requests_hash = Some(requests.requests_hash());
             self.requests = requests;
-            self.header.requests_hash = Some(hash);
         }
         for (address, amount) in ethereum.credits(&self.header, &self.ommers, &self.withdrawals) {
             self.evm.db_mut().increment_balances([(address, amount)]).map_err(database_error)?;
@@ -53,9 +53,9 @@ impl Execution {
         Ok(())
     }
 
-    /// The requests to the beacon chain that the block makes; known after [`Execution::seal`].
-    pub(crate) fn requests(&self) -> &Requests {
-        &self.requests
+    /// The receipts of the transactions so far.
+    pub(crate) fn receipts(&self) -> &[ReceiptEnvelope] {
+        &self.receipts
     }
 
     /// The state after the transactions so far, without the end of a block.

@@ -194,19 +194,19 @@ pub trait Eth {
     #[method(name = "uninstallFilter")]
     fn uninstall_filter(&self, id: U128) -> RpcResult<bool>;
 
-    /// There are no uncles.
+    /// Number of uncles; only blocks imported from proof of work have any.
     #[method(name = "getUncleCountByBlockNumber")]
     fn uncle_count_by_block_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>>;
 
-    /// There are no uncles.
+    /// Number of uncles; only blocks imported from proof of work have any.
     #[method(name = "getUncleCountByBlockHash")]
     fn uncle_count_by_block_hash(&self, hash: B256) -> RpcResult<Option<U64>>;
 
-    /// There are no uncles.
+    /// The header of an uncle.
     #[method(name = "getUncleByBlockNumberAndIndex")]
     fn uncle_by_block_number_and_index(&self, number: BlockNumberOrTag, index: Index) -> RpcResult<Option<Block>>;
 
-    /// There are no uncles.
+    /// The header of an uncle.
     #[method(name = "getUncleByBlockHashAndIndex")]
     fn uncle_by_block_hash_and_index(&self, hash: B256, index: Index) -> RpcResult<Option<Block>>;
 

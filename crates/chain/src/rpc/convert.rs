@@ -2,16 +2,23 @@
 
 use crate::BlockRecord;
 use crate::pool::PooledTransaction;
-use alloy_consensus::{ReceiptEnvelope, Sealed, Transaction as _, TxEnvelope, transaction::Recovered};
+use alloy_consensus::{ReceiptEnvelope, Sealable, Sealed, Transaction as _, TxEnvelope, transaction::Recovered};
+use alloy_eips::eip7840::BlobParams;
 use alloy_primitives::{B256, U256};
-use alloy_rpc_types_eth::{
-    Block, BlockTransactions, Header, Log, Transaction, TransactionInfo, TransactionReceipt, Withdrawals,
-};
+use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionInfo, TransactionReceipt};
 
 /// The header of a block.
 pub(super) fn header(block: &BlockRecord) -> Header {
     let sealed = Sealed::new_unchecked(block.header.clone(), block.hash);
     Header::from_consensus(sealed, None, Some(U256::from(block.size)))
+}
+
+/// The ommer at `index` of a block, which has no body here.
+pub(super) fn ommer(block: &BlockRecord, index: usize) -> Option<Block> {
+    let ommer = block.ommers.get(index)?.clone();
+    let size = BlockRecord::new(ommer.clone(), Vec::new(), Vec::new(), Vec::new()).size;
+    let header = Header::from_consensus(ommer.seal_slow(), None, Some(U256::from(size)));
+    Some(Block { header, uncles: Vec::new(), transactions: BlockTransactions::Uncle, withdrawals: None })
 }
 
 /// A block with whole transactions, or with their hashes.
@@ -20,8 +27,8 @@ pub(super) fn block(block: &BlockRecord, full: bool) -> Block {
         true => BlockTransactions::Full((0..block.transactions.len()).filter_map(|i| transaction(block, i)).collect()),
         false => BlockTransactions::Hashes(block.transactions.iter().map(|tx| *tx.tx_hash()).collect()),
     };
-    let withdrawals = block.header.withdrawals_root.map(|_| Withdrawals::default());
-    Block { header: header(block), uncles: Vec::new(), transactions, withdrawals }
+    let uncles = block.ommers.iter().map(|ommer| ommer.hash_slow()).collect();
+    Block { header: header(block), uncles, transactions, withdrawals: block.withdrawals.clone() }
 }
 
 /// The transaction at `index` of a block.
@@ -44,9 +51,10 @@ pub(super) fn pending_transaction(tx: &PooledTransaction) -> Transaction {
     Transaction::from_transaction(Recovered::new_unchecked(tx.tx.clone(), tx.sender), info)
 }
 
-/// The receipt of the transaction at `index` of a block.
-pub(super) fn receipt(block: &BlockRecord, index: usize) -> Option<TransactionReceipt> {
+/// The receipt of the transaction at `index` of a block. `blobs` are the parameters of the blob market at that block.
+pub(super) fn receipt(block: &BlockRecord, index: usize, blobs: Option<BlobParams>) -> Option<TransactionReceipt> {
     let (tx, sender) = (block.transactions.get(index)?, *block.senders.get(index)?);
+    let blob_price = blobs.zip(block.header.excess_blob_gas).map(|(params, excess)| params.calc_blob_fee(excess));
     let contract_address = tx.is_create().then(|| sender.create(tx.nonce()));
     Some(TransactionReceipt {
         inner: with_log_positions(block, index)?,
@@ -56,8 +64,8 @@ pub(super) fn receipt(block: &BlockRecord, index: usize) -> Option<TransactionRe
         block_number: Some(block.number()),
         gas_used: *block.gas_used.get(index)?,
         effective_gas_price: tx.effective_gas_price(block.header.base_fee_per_gas),
-        blob_gas_used: None,
-        blob_gas_price: None,
+        blob_gas_used: tx.blob_gas_used(),
+        blob_gas_price: tx.blob_gas_used().and(blob_price),
         from: sender,
         to: tx.to(),
         contract_address,
@@ -65,8 +73,8 @@ pub(super) fn receipt(block: &BlockRecord, index: usize) -> Option<TransactionRe
 }
 
 /// All receipts of a block.
-pub(super) fn receipts(block: &BlockRecord) -> Vec<TransactionReceipt> {
-    (0..block.transactions.len()).filter_map(|index| receipt(block, index)).collect()
+pub(super) fn receipts(block: &BlockRecord, blobs: Option<BlobParams>) -> Vec<TransactionReceipt> {
+    (0..block.transactions.len()).filter_map(|index| receipt(block, index, blobs)).collect()
 }
 
 fn with_log_positions(block: &BlockRecord, index: usize) -> Option<ReceiptEnvelope<Log>> {

@@ -149,7 +149,7 @@ impl EthServer for Eth {
     }
 
     fn block_receipts(&self, block: BlockId) -> RpcResult<Option<Vec<TransactionReceipt>>> {
-        Ok(self.0.find_block(block)?.map(|block| convert::receipts(&block)))
+        Ok(self.0.find_block(block)?.map(|block| convert::receipts(&block, self.0.blobs(&block))))
     }
 
     fn block_transaction_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>> {
@@ -182,7 +182,7 @@ impl EthServer for Eth {
     }
 
     fn transaction_receipt(&self, hash: B256) -> RpcResult<Option<TransactionReceipt>> {
-        Ok(self.0.mined(hash)?.and_then(|(block, index)| convert::receipt(&block, index)))
+        Ok(self.0.mined(hash)?.and_then(|(block, index)| convert::receipt(&block, index, self.0.blobs(&block))))
     }
 
     fn raw_transaction_by_hash(&self, hash: B256) -> RpcResult<Option<Bytes>> {
@@ -241,19 +241,19 @@ impl EthServer for Eth {
     }
 
     fn uncle_count_by_block_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>> {
-        Ok(self.0.find_block(number.into())?.map(|_| U64::ZERO))
+        Ok(self.0.find_block(number.into())?.map(|block| U64::from(block.ommers.len())))
     }
 
     fn uncle_count_by_block_hash(&self, hash: B256) -> RpcResult<Option<U64>> {
-        Ok(self.0.find_block(hash.into())?.map(|_| U64::ZERO))
+        Ok(self.0.find_block(hash.into())?.map(|block| U64::from(block.ommers.len())))
     }
 
-    fn uncle_by_block_number_and_index(&self, _: BlockNumberOrTag, _: Index) -> RpcResult<Option<Block>> {
-        Ok(None)
+    fn uncle_by_block_number_and_index(&self, number: BlockNumberOrTag, index: Index) -> RpcResult<Option<Block>> {
+        Ok(self.0.find_block(number.into())?.and_then(|block| convert::ommer(&block, index.0)))
     }
 
-    fn uncle_by_block_hash_and_index(&self, _: B256, _: Index) -> RpcResult<Option<Block>> {
-        Ok(None)
+    fn uncle_by_block_hash_and_index(&self, hash: B256, index: Index) -> RpcResult<Option<Block>> {
+        Ok(self.0.find_block(hash.into())?.and_then(|block| convert::ommer(&block, index.0)))
     }
 
     async fn subscribe(
@@ -332,7 +332,7 @@ async fn send_sync(node: &Arc<Node>, raw: Bytes, limit: Duration) -> Result<Tran
     let mined = async {
         loop {
             if let Some((block, index)) = node.mined(hash)? {
-                return convert::receipt(&block, index).ok_or(Failure::Internal);
+                return convert::receipt(&block, index, node.blobs(&block)).ok_or(Failure::Internal);
             }
             // Lagging is no loss: the index is asked again. A closed channel means that the node stops.
             if let Err(tokio::sync::broadcast::error::RecvError::Closed) = blocks.recv().await {

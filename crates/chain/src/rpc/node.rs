@@ -6,6 +6,7 @@ use super::limits::RpcLimits;
 use crate::pool::{AccountState, Broadcast, HeadState, Pool, PooledTransaction};
 use crate::{BlockRecord, Chain};
 use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
+use alloy_eips::eip7840::BlobParams;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes};
 use futures::StreamExt;
@@ -81,6 +82,11 @@ impl Node {
         let account = self.account(block, address)?;
         let has_code = !account.is_empty_code_hash() && !is_delegation(&self.code(block, address)?);
         Ok(AccountState { nonce: account.nonce, balance: account.balance, has_code })
+    }
+
+    /// Parameters of the blob market at a block; `None` where there is no such market.
+    pub(super) fn blobs(&self, block: &BlockRecord) -> Option<BlobParams> {
+        self.chain.blob_params(block.header.timestamp)
     }
 
     /// A mined transaction: its block and position.
