@@ -159,6 +159,33 @@ pub enum ChainError {
     /// The EVM broke for a reason that is not the transaction's.
     #[error("execution failed: {0}")]
     Execution(String),
+    /// A block needs more than its witness has.
+    #[error("the witness has no {what} {which}")]
+    NotInWitness {
+        /// Kind of thing.
+        what: &'static str,
+        /// Its number.
+        which: u64,
+    },
+    /// Block 0 was not made by execution.
+    #[error("genesis is not traceable")]
+    GenesisReplay,
+    /// A block did not run as it did when it was made.
+    #[error(
+        "block {number} runs differently than when it was made: {what} at transaction {index} is {got}, expected {expected}"
+    )]
+    ReplayDiverged {
+        /// Height of the block.
+        number: u64,
+        /// Position of the transaction, or their number for what follows the last one.
+        index: usize,
+        /// What differs.
+        what: &'static str,
+        /// Value in the stored block.
+        expected: String,
+        /// Value of this run.
+        got: String,
+    },
     /// An account with storage was deleted, which no rule since Cancun allows (EIP-6780).
     #[error("account {0} was deleted although it had storage")]
     StorageLeft(Address),

@@ -180,6 +180,11 @@ impl Execution {
         self.transactions_bytes
     }
 
+    /// Receipts of the transactions so far.
+    pub(crate) fn receipts(&self) -> &[ReceiptEnvelope] {
+        &self.receipts
+    }
+
     /// Executes a transaction; a refused one leaves no trace.
     pub(crate) fn run(&mut self, transaction: &Recovered<TxEnvelope>) -> Result<(), Refusal> {
         let environment = self.admit(transaction)?;
@@ -188,7 +193,6 @@ impl Execution {
     }
 
     /// Executes a transaction under the eyes of an inspector and changes nothing; [`Execution::commit`] does.
-    #[allow(dead_code, reason = "tracing")]
     pub(crate) fn inspect<I>(
         &mut self,
         transaction: &Recovered<TxEnvelope>,
@@ -198,15 +202,24 @@ impl Execution {
         I: for<'a> Inspector<ChainEvmContext<&'a mut BlockState>>,
     {
         let environment = self.admit(transaction)?;
-        let env = evm_env(&self.rules, &self.header);
+        let env = self.environment();
         let mut evm = inspected_evm(&self.rules, self.evm.db_mut(), env, inspector);
         evm.transact(environment).map_err(refusal)
     }
 
+    /// The environment in which the transactions run.
+    pub(crate) fn environment(&self) -> EvmEnv {
+        evm_env(&self.rules, &self.header)
+    }
+
     /// The state as the transactions so far left it.
-    #[allow(dead_code, reason = "tracing")]
     pub(crate) fn state(&mut self) -> &mut BlockState {
         self.evm.db_mut()
+    }
+
+    /// The state as the transactions so far left it, without the block.
+    pub(crate) fn into_block_state(self) -> BlockState {
+        self.evm.into_db()
     }
 
     /// Keeps what the execution of a transaction on this state gave.
@@ -408,7 +421,7 @@ fn refusal(error: BlockEvmError) -> Refusal {
     }
 }
 
-fn database_error(error: EvmDatabaseError<ChainError>) -> ChainError {
+pub(crate) fn database_error(error: EvmDatabaseError<ChainError>) -> ChainError {
     match error {
         EvmDatabaseError::Database(error) => error,
         other => ChainError::Execution(other.to_string()),

@@ -40,6 +40,7 @@ mod precompiles;
 pub mod predeploys;
 mod proof;
 mod propose;
+mod replay;
 pub mod rpc;
 mod state;
 mod statetest;
@@ -50,6 +51,7 @@ mod test_support;
 mod transactions;
 mod trie;
 mod verify;
+mod witness;
 
 pub use block::{BlockAttributes, BlockRecord, Proposed};
 pub use engine::{Chain, ChainConfig};

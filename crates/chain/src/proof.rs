@@ -57,7 +57,7 @@ impl Chain {
     }
 
     /// A state whose tries can be read.
-    fn provable_state(&self, number: u64) -> Result<StateView, ChainError> {
+    pub(crate) fn provable_state(&self, number: u64) -> Result<StateView, ChainError> {
         let (head, snapshot, codes) = self.parts();
         let view = StateView::at(snapshot.clone(), codes, number, head.number())?;
         let oldest = snapshot.proofs_from()?;

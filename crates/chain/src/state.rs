@@ -6,9 +6,11 @@
 
 mod changes;
 mod overlay;
+mod witness;
 
 pub(crate) use changes::{AccountNodes, StateChanges, StorageNodes};
 pub(crate) use overlay::{Change, Overlay};
+pub(crate) use witness::{Reads, Recorder, WitnessState};
 
 use crate::{ChainError, cache::Cache, store::Snapshot};
 use alloy_primitives::{Address, B256, U256};
@@ -30,6 +32,10 @@ pub struct StateView {
     /// Height below that of the snapshot, where history has to be asked first.
     past: Option<u64>,
     overlays: Vec<Arc<Overlay>>,
+    /// Where to write down what is read.
+    recorder: Option<Arc<Recorder>>,
+    /// What to read instead of all of the above.
+    witness: Option<Arc<WitnessState>>,
 }
 
 impl std::fmt::Debug for StateView {
@@ -47,8 +53,14 @@ impl StateView {
 
     /// The account with its storage root, if it exists.
     pub fn account(&self, address: Address) -> Result<Option<TrieAccount>, ChainError> {
+        if let Some(recorder) = &self.recorder {
+            recorder.account(address);
+        }
         if let Some(change) = self.overlays.iter().find_map(|overlay| overlay.accounts.get(&address)) {
             return Ok(change.new);
+        }
+        if let Some(witness) = &self.witness {
+            return witness.account(address);
         }
         let Some(snapshot) = &self.snapshot else { return Ok(None) };
         if let Some(past) = self.past
@@ -82,13 +94,24 @@ impl StateView {
         if hash == KECCAK_EMPTY {
             return Ok(Bytecode::default());
         }
+        let code = self.load_code(hash)?;
+        if let Some(recorder) = &self.recorder {
+            recorder.code(hash, code.original_bytes());
+        }
+        Ok(code)
+    }
+
+    fn load_code(&self, hash: B256) -> Result<Bytecode, ChainError> {
         if let Some(code) = self.codes.get(&hash) {
             return Ok(code);
         }
         let code = match self.overlays.iter().find_map(|overlay| overlay.codes.get(&hash)) {
             Some(code) => code.clone(),
             None => {
-                let stored = self.snapshot.as_ref().map(|snapshot| snapshot.code(hash)).transpose()?.flatten();
+                let stored = match &self.witness {
+                    Some(witness) => witness.codes.get(&hash).cloned(),
+                    None => self.snapshot.as_ref().map(|snapshot| snapshot.code(hash)).transpose()?.flatten(),
+                };
                 let stored = stored.ok_or(ChainError::MissingCode(hash))?;
                 Bytecode::new_raw_checked(stored).map_err(|error| ChainError::decode("code", error))?
             }
@@ -99,9 +122,15 @@ impl StateView {
 
     /// Value of a storage slot; 0 where nothing is stored.
     pub fn storage(&self, address: Address, slot: U256) -> Result<U256, ChainError> {
+        if let Some(recorder) = &self.recorder {
+            recorder.slot(address, slot);
+        }
         let key = (address, slot);
         if let Some(change) = self.overlays.iter().find_map(|overlay| overlay.storage.get(&key)) {
             return Ok(change.new);
+        }
+        if let Some(witness) = &self.witness {
+            return witness.storage(address, slot);
         }
         let Some(snapshot) = &self.snapshot else { return Ok(U256::ZERO) };
         if let Some(past) = self.past
@@ -114,11 +143,17 @@ impl StateView {
 
     /// Hash of an ancestor, or of the block itself; zero where there is none.
     pub fn block_hash(&self, number: u64) -> Result<B256, ChainError> {
+        if let Some(recorder) = &self.recorder {
+            recorder.block_hash(number);
+        }
         if let Some(overlay) = self.overlays.iter().find(|overlay| overlay.number == number) {
             return Ok(overlay.hash);
         }
         if number > self.number {
             return Ok(B256::ZERO);
+        }
+        if let Some(witness) = &self.witness {
+            return witness.block_hash(number);
         }
         match &self.snapshot {
             Some(snapshot) => Ok(snapshot.hash(number)?.unwrap_or_default()),
@@ -128,12 +163,23 @@ impl StateView {
 
     /// The state of a chain that holds nothing.
     pub(crate) fn empty(codes: Arc<Cache<B256, Bytecode>>) -> Self {
-        Self { snapshot: None, codes, number: 0, past: None, overlays: Vec::new() }
+        Self { snapshot: None, codes, number: 0, past: None, overlays: Vec::new(), recorder: None, witness: None }
+    }
+
+    /// The state after block `number`, as far as a witness tells it; anything else is an error.
+    pub(crate) fn witnessed(witness: Arc<WitnessState>, number: u64) -> Self {
+        let codes = Arc::new(Cache::new(witness.codes.len().max(2)));
+        Self { number, witness: Some(witness), ..Self::empty(codes) }
+    }
+
+    /// The same state, whose reads are written down.
+    pub(crate) fn recorded(self, recorder: Arc<Recorder>) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// The state of the snapshot itself.
     pub(crate) fn latest(snapshot: Arc<Snapshot>, codes: Arc<Cache<B256, Bytecode>>, head: u64) -> Self {
-        Self { snapshot: Some(snapshot), codes, number: head, past: None, overlays: Vec::new() }
+        Self { snapshot: Some(snapshot), number: head, ..Self::empty(codes) }
     }
 
     /// The state after block `number` of a snapshot of `head`.
@@ -176,13 +222,16 @@ impl StateView {
     pub(crate) fn slots(&self, address: Address) -> Result<BTreeMap<U256, U256>, ChainError> {
         let mut slots = match &self.snapshot {
             Some(snapshot) => snapshot.slots_of(address)?,
-            None => BTreeMap::new(),
+            None => self.witness.as_ref().map_or(Ok(BTreeMap::new()), |witness| witness.slots_of(address))?,
         };
         for overlay in self.overlays.iter().rev() {
             let changed = overlay.storage.iter().filter(|((owner, _), _)| *owner == address);
             slots.extend(changed.map(|((_, slot), change)| (*slot, change.new)));
         }
         slots.retain(|_, value| !value.is_zero());
+        if let Some(recorder) = &self.recorder {
+            slots.keys().for_each(|slot| recorder.slot(address, *slot));
+        }
         Ok(slots)
     }
 
@@ -197,14 +246,34 @@ impl StateView {
                 }
                 None => snapshot.state_root(),
             },
-            (None, None) => Ok(EMPTY_ROOT_HASH),
+            (None, None) => Ok(self.witness.as_ref().map_or(EMPTY_ROOT_HASH, |witness| witness.root)),
         }
     }
 
     /// Node of the account trie.
     pub(crate) fn account_node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.noted(self.load_account_node(path)?))
+    }
+
+    /// Node of the storage trie of the account with this hashed address.
+    pub(crate) fn storage_node(&self, owner: B256, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.noted(self.load_storage_node(owner, path)?))
+    }
+
+    /// A node, written down where reads are.
+    fn noted(&self, node: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        if let (Some(recorder), Some(rlp)) = (&self.recorder, &node) {
+            recorder.node(rlp);
+        }
+        node
+    }
+
+    fn load_account_node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
         if let Some(node) = self.overlays.iter().find_map(|overlay| overlay.account_nodes.get(path)) {
             return Ok(node.clone());
+        }
+        if let Some(witness) = &self.witness {
+            return witness.account_node(path);
         }
         match (&self.snapshot, self.past) {
             (Some(snapshot), Some(past)) => snapshot.account_node_after(path, past),
@@ -213,12 +282,14 @@ impl StateView {
         }
     }
 
-    /// Node of the storage trie of the account with this hashed address.
-    pub(crate) fn storage_node(&self, owner: B256, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+    fn load_storage_node(&self, owner: B256, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
         let changed =
             |overlay: &Arc<Overlay>| overlay.storage_nodes.get(&owner).and_then(|nodes| nodes.get(path)).cloned();
         if let Some(node) = self.overlays.iter().find_map(changed) {
             return Ok(node);
+        }
+        if let Some(witness) = &self.witness {
+            return witness.storage_node(owner, path);
         }
         match (&self.snapshot, self.past) {
             (Some(snapshot), Some(past)) => snapshot.storage_node_after(owner, path, past),

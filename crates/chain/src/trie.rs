@@ -6,11 +6,13 @@
 //! parallel, and names the paths that became empty.
 //! Source: Ethereum yellow paper appendix D.
 
+mod hashed;
 mod node;
 mod proof;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use hashed::HashedNodes;
 pub(crate) use proof::prove;
 
 use crate::ChainError;

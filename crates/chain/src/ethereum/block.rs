@@ -38,16 +38,21 @@ impl Ethereum {
         ommers: &[Header],
         withdrawals: &Withdrawals,
     ) -> Vec<(Address, u128)> {
-        let mut credits = Vec::new();
-        if !self.is_merged(header) {
-            let base = self.base_reward(header);
-            credits.extend(
-                ommers.iter().map(|ommer| (ommer.beneficiary, ommer_reward(base, header.number, ommer.number))),
-            );
-            credits.push((header.beneficiary, block_reward(base, ommers.len())));
-        }
+        let mut credits = self.rewards(header, ommers);
         credits.extend(withdrawals.iter().map(|paid| (paid.address, paid.amount_wei().to::<u128>())));
         credits
+    }
+
+    /// Rewards for work, in wei: of the miner of each ommer, then of the miner of the block; none since Paris.
+    pub(crate) fn rewards(&self, header: &Header, ommers: &[Header]) -> Vec<(Address, u128)> {
+        if header.number == 0 || self.is_merged(header) {
+            return Vec::new();
+        }
+        let base = self.base_reward(header);
+        let ommer = |ommer: &Header| (ommer.beneficiary, ommer_reward(base, header.number, ommer.number));
+        let mut rewards: Vec<_> = ommers.iter().map(ommer).collect();
+        rewards.push((header.beneficiary, block_reward(base, ommers.len())));
+        rewards
     }
 
     fn base_reward(&self, header: &Header) -> u128 {

@@ -53,11 +53,6 @@ impl Execution {
         Ok(())
     }
 
-    /// The receipts of the transactions so far.
-    pub(crate) fn receipts(&self) -> &[ReceiptEnvelope] {
-        &self.receipts
-    }
-
     /// The state after the transactions so far, without the end of a block.
     pub(crate) fn into_state(mut self) -> Result<Overlay, ChainError> {
         let changes = changes(self.evm.db_mut());

@@ -247,7 +247,7 @@ impl<'a> Simulation<'a> {
     }
 }
 
-fn check_overrides(state: &StateOverride) -> Result<(), Failure> {
+pub(super) fn check_overrides(state: &StateOverride) -> Result<(), Failure> {
     match state.iter().find(|(_, account)| account.move_precompile_to.is_some()) {
         Some((address, _)) => {
             Err(Failure::Params(format!("movePrecompileToAddress of {address} is not supported, remove it")))
@@ -263,7 +263,7 @@ fn is_too_little_gas(error: &InvalidTransaction) -> bool {
     )
 }
 
-fn refused(error: EVMError<ChainError>) -> Failure {
+pub(super) fn refused(error: EVMError<ChainError>) -> Failure {
     match error {
         EVMError::Database(error) => Failure::Chain(error),
         EVMError::Transaction(InvalidTransaction::LackOfFundForMaxFee { fee, balance }) => Failure::Execution(format!(

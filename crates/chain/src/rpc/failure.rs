@@ -28,6 +28,9 @@ pub(super) enum Failure {
     /// No such block.
     #[error("header not found: block {asked}, head is {head}")]
     BlockNotFound { asked: String, head: u64 },
+    /// No such transaction in a block.
+    #[error("transaction not found")]
+    TransactionNotFound,
     /// The call reverted.
     #[error("execution reverted{}", reason_of(.0))]
     Reverted(Bytes),
@@ -64,7 +67,9 @@ impl Failure {
     fn code(&self) -> i32 {
         match self {
             Self::Pool(_) | Self::Broadcast { .. } | Self::BlockNotFound { .. } => CALL_EXECUTION_FAILED_CODE,
-            Self::Execution(_) | Self::GasAllowance(_) | Self::Timeout(_) => CALL_EXECUTION_FAILED_CODE,
+            Self::TransactionNotFound | Self::Execution(_) | Self::GasAllowance(_) | Self::Timeout(_) => {
+                CALL_EXECUTION_FAILED_CODE
+            }
             Self::Reverted(_) => REVERT_CODE,
             Self::Params(_) => INVALID_PARAMS_CODE,
             Self::Limit(_) => LIMIT_CODE,
@@ -95,7 +100,9 @@ impl From<Failure> for ErrorObjectOwned {
 
 fn chain_code(error: &ChainError) -> i32 {
     match error {
-        ChainError::UnknownBlock { .. } | ChainError::Pruned { .. } => CALL_EXECUTION_FAILED_CODE,
+        ChainError::UnknownBlock { .. } | ChainError::Pruned { .. } | ChainError::GenesisReplay => {
+            CALL_EXECUTION_FAILED_CODE
+        }
         ChainError::LogRange { .. } | ChainError::LogResults { .. } => LIMIT_CODE,
         ChainError::ProofSlots { .. } | ChainError::ProofTooOld { .. } => LIMIT_CODE,
         _ => INTERNAL_ERROR_CODE,

@@ -47,6 +47,18 @@ pub struct RpcLimits {
     pub fee_history_blocks: u64,
     /// Most storage slots in one proof. Default 1,024.
     pub proof_slots: usize,
+    /// Memory one request may use for what tracers keep, in bytes; each execution slot may use it at a time. Default
+    /// 64 MiB, which is some 60,000 calls or 170,000 opcodes of a `vmTrace`.
+    pub trace_bytes: usize,
+    /// Most blocks one `trace_filter` may span, and most blocks with transactions that a search of `ots_` may run
+    /// again. Default 1,000.
+    pub trace_blocks: u64,
+    /// Most traces `trace_filter` may return. Default 10,000.
+    pub trace_results: usize,
+    /// Most calls in one `trace_callMany`. Default 100.
+    pub trace_calls: usize,
+    /// Most transactions on one page of `ots_`. Default 100.
+    pub page_size: usize,
     /// Longest wait of `eth_sendRawTransactionSync`. Default 60 s.
     pub send_sync_time: Duration,
 }
@@ -75,6 +87,11 @@ impl Default for RpcLimits {
             executions: cores.clamp(2, 64),
             fee_history_blocks: 1_024,
             proof_slots: 1_024,
+            trace_bytes: 64 << 20,
+            trace_blocks: 1_000,
+            trace_results: 10_000,
+            trace_calls: 100,
+            page_size: 100,
             send_sync_time: Duration::from_secs(60),
         }
     }

@@ -42,6 +42,7 @@ mod submit;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 mod websocket;
 
 pub use limits::RpcLimits;
@@ -56,6 +57,7 @@ use node::Node;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use trace::api::{DebugServer, OtsServer, TraceServer};
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -113,5 +115,8 @@ fn methods(node: Arc<Node>) -> Result<Methods, RegisterMethodError> {
     methods.merge(Web3Server::into_rpc(namespaces()))?;
     methods.merge(TxPoolServer::into_rpc(namespaces()))?;
     methods.merge(KumoServer::into_rpc(namespaces()))?;
+    methods.merge(DebugServer::into_rpc(trace::Debug(node.clone())))?;
+    methods.merge(TraceServer::into_rpc(trace::Parity(node.clone())))?;
+    methods.merge(OtsServer::into_rpc(trace::Otterscan(node.clone())))?;
     Ok(methods)
 }

@@ -88,5 +88,8 @@ fn the_length_of_a_block_is_that_of_its_rlp() {
         withdrawals: Some(Default::default()),
     };
     let block = alloy_consensus::Block { header: header.clone(), body };
-    assert_eq!(block_rlp_length(&header, &transactions, &[], Some(&Default::default())), alloy_rlp::encode(&block).len());
+    assert_eq!(
+        block_rlp_length(&header, &transactions, &[], Some(&Default::default())),
+        alloy_rlp::encode(&block).len()
+    );
 }

@@ -4,6 +4,7 @@ mod calls;
 mod polling;
 mod reads;
 mod sending;
+mod tracing;
 mod wire;
 
 use super::{RpcLimits, RpcServer, serve};
