@@ -297,6 +297,11 @@ impl Chain {
         &self.0.rules
     }
 
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
     pub(crate) fn senders(&self) -> &Senders {
         &self.0.senders
     }

@@ -267,6 +267,20 @@ pub enum ChainError {
         /// Oldest height with state.
         oldest: u64,
     },
+    /// There is no chain where one should be.
+    #[error("there is no chain at {path}; name the directory that holds it")]
+    NoChain {
+        /// Where its file should be.
+        path: PathBuf,
+    },
+    /// A snapshot file is damaged, or was made to deceive.
+    #[error("{path} is refused: {reason}")]
+    BadSnapshot {
+        /// The snapshot file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A copy has no room.
     #[error("{dir} has {free} bytes free and needs {needed} for a copy of the chain; make room and start again")]
     NoSpace {

@@ -64,5 +64,6 @@ pub use precompiles::minter::MintRules;
 pub use proof::PROOF_SLOTS_MAX;
 pub use state::StateView;
 pub use statetest::{StateTestFailure, StateTestReport, run_state_tests};
+pub use store::{Exported, Verified, export_snapshot, import_snapshot, verify_directory};
 pub use supply::Supply;
 pub use transactions::{InvalidTransaction, TRANSACTION_BYTES_MAX, TRANSACTION_GAS_MAX};

@@ -9,12 +9,17 @@ mod draft;
 mod migrate;
 mod nodes;
 mod pages;
+mod scratch;
 mod snapshot;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod transfer;
+mod verify;
 
 pub(crate) use snapshot::Snapshot;
+pub use transfer::{Exported, export_snapshot, import_snapshot};
+pub use verify::{Verified, verify_directory};
 
 use crate::{BlockRecord, ChainError, genesis::Genesis, state::Overlay};
 use alloy_genesis::ChainConfig;
@@ -46,6 +51,7 @@ pub(crate) const ARCHIVE: u64 = u64::MAX;
 pub(crate) struct Store {
     path: PathBuf,
     database: Database,
+    pages: SharedPages,
     history_blocks: u64,
     /// Why the last write failed, if it did.
     failure: OnceLock<String>,
@@ -74,8 +80,8 @@ impl Store {
     pub(crate) fn open_existing(dir: &Path, cache_bytes: usize) -> Result<Self, ChainError> {
         let path = dir.join(FILE);
         migrate::to_newest(dir, &path, cache_bytes)?;
-        let (database, _) = open_file(dir, &path, cache_bytes)?;
-        let store = Self { path, database, history_blocks: HISTORY_BLOCKS, failure: OnceLock::new() };
+        let (database, pages) = open_file(dir, &path, cache_bytes)?;
+        let store = Self { path, database, pages, history_blocks: HISTORY_BLOCKS, failure: OnceLock::new() };
         let found = u32::from_be_bytes(array(&store.meta(META_FORMAT)?, META_FORMAT)?);
         if found > FORMAT {
             return Err(ChainError::Format { path: store.path, found, supported: FORMAT });
@@ -133,6 +139,11 @@ impl Store {
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    #[cfg(test)]
+    fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The error for a file that opens but does not hold what it should.

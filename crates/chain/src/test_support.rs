@@ -64,6 +64,7 @@ pub(crate) fn genesis() -> GenesisSpec {
         predeploys: vec![randomness],
         fee_recipient_vault: Some(abi::FEE_VAULT),
         randomness: Some(abi::RANDOMNESS),
+        ..Default::default()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     ethereum::{Ethereum, requests},
     state::{Overlay, StateView},
 };
-use alloy_consensus::{Header, ReceiptEnvelope};
+use alloy_consensus::Header;
 use alloy_eips::{
     eip2935, eip4788, eip4895::Withdrawals, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
     eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,

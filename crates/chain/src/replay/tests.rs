@@ -54,7 +54,7 @@ fn a_different_outcome_is_an_error_and_no_trace() {
 
 #[test]
 fn genesis_and_pruned_parents_are_refused() {
-    let (world, block) = counted(ChainConfig { history_blocks: 1, ..Default::default() });
+    let (world, block) = counted(ChainConfig { history_blocks: Some(1), ..Default::default() });
     world.advance(&[]);
     world.advance(&[]);
     let error = world.chain.replay(block).map(|_| ()).unwrap_err();

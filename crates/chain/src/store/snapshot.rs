@@ -5,7 +5,7 @@ use crate::{BlockRecord, ChainError};
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::{Nibbles, TrieAccount};
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -199,6 +199,24 @@ impl Snapshot {
             let account = decode_account(account.value())?;
             Ok((Address::from(address.value()), account.ok_or_else(|| ChainError::decode("account", "it is empty"))?))
         }))
+    }
+
+    /// The slots of an account, in order.
+    pub(crate) fn each_slot_of(
+        &self,
+        address: Address,
+    ) -> Result<impl Iterator<Item = Result<(U256, U256), ChainError>>, ChainError> {
+        let (from, to) = (slot_key(address, U256::ZERO), slot_key(address, U256::MAX));
+        let slots = self.storage.range::<&[u8; 52]>(&from..=&to)?;
+        Ok(slots.map(|entry| {
+            let (key, value) = entry?;
+            Ok((U256::from_be_slice(&key.value()[20..]), decode_word(value.value())?))
+        }))
+    }
+
+    /// How many slots are stored.
+    pub(crate) fn slots_count(&self) -> Result<u64, ChainError> {
+        Ok(self.storage.len()?)
     }
 
     /// Every slot, in order of address and slot.

@@ -5,6 +5,9 @@ use crate::{
 };
 use alloy_primitives::Address;
 
+/// Of the transfers.
+const RECEIVER: Address = Address::repeat_byte(0x99);
+
 fn open(dir: &Path) -> Result<Chain, ChainError> {
     Chain::open(dir, &genesis(), ChainConfig::default())
 }
@@ -14,7 +17,7 @@ fn closed_chain() -> tempfile::TempDir {
     let TestChain { dir, chain } = {
         let test = TestChain::new();
         for nonce in 0..3 {
-            test.advance(&[signed(1, transfer(nonce, Address::with_last_byte(9), 1))]);
+            test.advance(&[signed(1, transfer(nonce, RECEIVER, 1))]);
         }
         test
     };
@@ -128,53 +131,127 @@ fn a_shortened_history_is_pruned_a_few_blocks_at_a_time() {
     }
 }
 
-/// Where the process of [`a_killed_process_loses_nothing_it_reported`] keeps its chain.
-const VICTIM_DIR: &str = "KUMO_TEST_VICTIM_DIR";
-/// Blocks reported before the process is killed.
-const REPORTED: usize = 5;
+/// Makes the file of `dir` one of format 1: a bare database without what format 2 added.
+fn to_format_1(dir: &Path) {
+    let path = dir.join(FILE);
+    let (from, _) = open_file(dir, &path, 1 << 20).unwrap();
+    let bare = dir.join("bare");
+    let to = Database::create(&bare).unwrap();
+    let (read, write) = (from.begin_read().unwrap(), to.begin_write().unwrap());
+    macro_rules! copy {
+        ($($table:expr),*) => { $({
+            let mut to = write.open_table($table).unwrap();
+            for row in read.open_table($table).unwrap().iter().unwrap() {
+                let (key, value) = row.unwrap();
+                to.insert(key.value(), value.value()).unwrap();
+            }
+        })* };
+    }
+    copy!(META, ACCOUNTS, STORAGE, CODES, ACCOUNT_NODES, STORAGE_NODES, HEADERS, BODIES, RECEIPTS, NUMBERS);
+    copy!(TRANSACTIONS, ACCOUNT_HISTORY, STORAGE_HISTORY, CHANGED);
+    let mut meta = write.open_table(META).unwrap();
+    for key in [META_PROOFS_FROM, META_BLOCKS_FROM, META_HISTORY] {
+        meta.remove(key).unwrap();
+    }
+    meta.insert(META_FORMAT, 1u32.to_be_bytes().as_slice()).unwrap();
+    drop(meta);
+    write.commit().unwrap();
+    drop((read, from, to));
+    fs::rename(bare, path).unwrap();
+}
 
-/// Not a test by itself: the process that is killed. Without its directory it has nothing to do.
 #[test]
-fn victim() {
-    use std::io::Write;
-    let Some(dir) = std::env::var_os(VICTIM_DIR) else { return };
-    let chain = open(dir.as_ref()).unwrap();
-    // Ends when the parent process kills this one, or no longer listens.
-    for _ in 0..10_000 {
-        let head = chain.head();
-        let block = chain.propose(head.hash, crate::test_support::attributes(&head), &[]).unwrap();
-        let number = chain.finalize(block.hash).unwrap().number();
-        if writeln!(io::stderr(), "finalised {number}").is_err() {
-            return;
-        }
+fn a_chain_of_format_1_is_migrated_and_the_old_file_kept() {
+    let dir = closed_chain();
+    let before = open(dir.path()).unwrap().head();
+    to_format_1(dir.path());
+    let old = fs::read(dir.path().join(FILE)).unwrap();
+    // As an interruption behind the copy would leave it.
+    fs::write(dir.path().join(format!("{FILE}.new")), b"half").unwrap();
+    fs::hard_link(dir.path().join(FILE), dir.path().join("chain.redb.format-1")).unwrap();
+    let chain = open(dir.path()).unwrap();
+    assert_eq!(chain.head(), before);
+    assert_eq!(fs::read(dir.path().join("chain.redb.format-1")).unwrap().len(), old.len());
+    assert!(!dir.path().join(format!("{FILE}.new")).exists());
+
+    assert_eq!(chain.state(1).unwrap().balance(RECEIVER).unwrap(), alloy_primitives::U256::from(1));
+    assert!(chain.proof(3, RECEIVER, &[]).is_ok());
+    assert!(matches!(chain.proof(2, RECEIVER, &[]), Err(ChainError::ProofTooOld { number: 2, oldest: 3 })));
+    let test = TestChain { dir, chain };
+    test.advance(&[signed(1, transfer(3, RECEIVER, 1))]);
+    assert!(test.chain.proof(3, RECEIVER, &[]).is_ok(), "from the migration on every block can be proven");
+    let TestChain { dir, chain } = test;
+    drop(chain);
+    assert_eq!(crate::verify_directory(dir.path(), 1 << 20).unwrap().head, 4);
+}
+
+#[test]
+fn a_kept_copy_of_another_chain_is_not_replaced() {
+    let dir = closed_chain();
+    to_format_1(dir.path());
+    fs::write(dir.path().join("chain.redb.format-1"), b"precious").unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(&error, ChainError::Io { path, .. } if path.ends_with("chain.redb.format-1")), "{error}");
+    assert_eq!(fs::read(dir.path().join("chain.redb.format-1")).unwrap(), b"precious");
+}
+
+fn keeping(dir: &Path, history_blocks: Option<u64>) -> Result<Chain, ChainError> {
+    Chain::open(dir, &genesis(), ChainConfig { history_blocks, ..Default::default() })
+}
+
+#[test]
+fn a_directory_remembers_how_much_history_it_keeps() {
+    let TestChain { dir, chain } = TestChain::with(ChainConfig { history_blocks: Some(3), ..Default::default() });
+    drop(chain);
+    let test = TestChain { chain: keeping(dir.path(), None).unwrap(), dir };
+    for _ in 0..5 {
+        test.advance(&[]);
+    }
+    assert_eq!(test.chain.oldest_state().unwrap(), 2);
+    let TestChain { dir, chain } = test;
+    drop(chain);
+    let error = keeping(dir.path(), Some(ChainConfig::ARCHIVE)).unwrap_err();
+    assert!(matches!(error, ChainError::NoArchive { oldest: 2, .. }), "{error}");
+    assert!(keeping(dir.path(), Some(10)).is_ok());
+}
+
+#[test]
+fn an_archive_keeps_every_state_and_proof() {
+    let test = TestChain::with(ChainConfig { history_blocks: Some(ChainConfig::ARCHIVE), ..Default::default() });
+    for nonce in 0..40 {
+        test.advance(&[signed(1, transfer(nonce, RECEIVER, 1))]);
+    }
+    let TestChain { dir, chain } = test;
+    drop(chain);
+    let chain = keeping(dir.path(), None).unwrap();
+    assert_eq!((chain.oldest_state().unwrap(), chain.oldest_proof().unwrap()), (0, 0));
+    for number in [0, 1, 20, 39, 40] {
+        let proof = chain.proof(number, RECEIVER, &[]).unwrap();
+        assert_eq!(proof.balance, alloy_primitives::U256::from(number));
     }
 }
 
 #[test]
-fn a_killed_process_loses_nothing_it_reported() {
-    use std::{
-        io::{BufRead, BufReader},
-        process::{Command, Stdio},
+fn nodes_of_pruned_blocks_are_removed() {
+    let test = TestChain::with(ChainConfig { history_blocks: Some(2), ..Default::default() });
+    let full = |test: &TestChain| {
+        // As if every table were full at once.
+        let store = test.chain.store();
+        let transaction = begin(store.database()).unwrap();
+        let mut epochs = transaction.open_table(nodes::NODE_EPOCHS).unwrap();
+        let newest = epochs.last().unwrap().unwrap().0.value();
+        epochs.insert(newest, u64::MAX).unwrap();
+        drop(epochs);
+        transaction.commit().unwrap();
     };
-    let dir = tempfile::tempdir().unwrap();
-    let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::tests::victim", "--nocapture", "--test-threads=1"])
-        .env(VICTIM_DIR, dir.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(victim.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let reported = lines.filter_map(|line| line.strip_prefix("finalised ")?.parse::<u64>().ok()).nth(REPORTED - 1);
-    victim.kill().unwrap();
-    victim.wait().unwrap();
-
-    let reported = reported.expect("the process ran until it was killed");
-    let chain = open(dir.path()).unwrap();
-    assert!(chain.head().number() >= reported, "{} < {reported}", chain.head().number());
-    chain.supply().unwrap();
-    let head = chain.head();
-    chain.proof(head.number(), Address::ZERO, &[]).unwrap();
-    let block = chain.propose(head.hash, crate::test_support::attributes(&head), &[]).unwrap();
-    chain.finalize(block.hash).unwrap();
+    for _ in 0..10 {
+        test.advance(&[]);
+        full(&test);
+    }
+    let tables = test.chain.store().database().begin_read().unwrap().open_table(nodes::NODE_EPOCHS).unwrap();
+    let kept: Vec<u64> = tables.iter().unwrap().map(|row| row.unwrap().0.value()).collect();
+    assert_eq!(kept, [9, 10]);
+    for number in 8..=10 {
+        test.chain.proof(number, Address::ZERO, &[]).unwrap();
+    }
 }
