@@ -1,5 +1,6 @@
 //! The words of the command line that start and check networks; everything a user does stands in `cli`.
 
+use crate::chain::ChainCommand;
 use crate::dev::plan;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -44,14 +45,18 @@ pub enum Command {
     /// Run one role as a process of its own
     ///
     /// validator and rpc need the network file with genesis and committee (`kumo init`, or DIR/network.json of
-    /// `kumo dev --state DIR`); storage, provider and gateway can join a running `kumo dev`.
+    /// `kumo dev --state DIR`); storage, provider and gateway can join a running `kumo dev`. An rpc node over a directory
+    /// of `kumo chain import` needs no network file.
     #[command(
-        after_help = "Examples:\n  kumo node --role provider --network net.json --state ./my-provider\n  kumo node --role storage --network net.json --state ./my-disk --capacity 10Gi"
+        after_help = "Examples:\n  kumo node --role rpc --state ./eth --ports auto --config-out eth.json\n  kumo node --role provider --network net.json --state ./my-provider\n  kumo node --role storage --network net.json --state ./my-disk --capacity 10Gi"
     )]
     Node(NodeArguments),
     /// Check this machine and the network: reachability, chain, storage, disk, limits
     #[command(after_help = "Example:\n  kumo doctor --network net.json --output json")]
     Doctor,
+    /// Import an Ethereum chain, run state tests
+    #[command(subcommand)]
+    Chain(ChainCommand),
     /// What a user does: store, job, provider, wallet.
     #[command(flatten)]
     User(cli::Command),
@@ -168,6 +173,12 @@ pub struct NodeArguments {
     /// Address to listen on; default: a free port (storage), or what the network file says (gateway, rpc)
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<std::net::SocketAddr>,
+    /// rpc over an imported chain: `auto` takes a free port, `default` takes 8545
+    #[arg(long, value_enum, default_value_t = Ports::Default)]
+    pub ports: Ports,
+    /// rpc over an imported chain: write the URL of the JSON-RPC and the chain id here
+    #[arg(long, value_name = "FILE")]
+    pub config_out: Option<PathBuf>,
     /// storage: how much it offers, for example 10Gi
     #[arg(long, value_name = "SIZE", default_value = "10Gi")]
     pub capacity: String,
@@ -212,6 +223,9 @@ mod tests {
             "kumo wallet list",
             "kumo wallet balance",
             "kumo doctor --output json",
+            "kumo chain import --genesis g.json --blocks c.rlp --state d",
+            "kumo chain statetest a b.json --output json",
+            "kumo node --role rpc --state d --ports auto --config-out f",
         ] {
             if let Err(error) = Arguments::try_parse_from(line.split(' ')) {
                 panic!("{line}: {error}");

@@ -6,9 +6,11 @@
 //! | [`roles`] | validator, rpc, storage, provider, gateway: each a `start` function over sockets |
 //! | [`dev`], [`node`], [`demo`], [`doctor`] | the commands that run roles |
 //! | [`seam`], [`genesis`], [`follower`] | where ordering, execution and their readers meet |
+//! | [`chain`] | `kumo chain`: work on a chain in a state directory, without a network |
 //! | [`gateway`], [`provider`], [`membership`] | what the roles do |
 
 pub mod args;
+pub mod chain;
 pub mod demo;
 pub mod dev;
 pub mod doctor;

@@ -113,6 +113,14 @@ pub fn read(path: &Path) -> Result<Network> {
 /// # Errors
 /// When the folder cannot be made or the file cannot be written.
 pub fn write(path: &Path, network: &Network) -> Result<()> {
+    write_json(path, network)
+}
+
+/// Writes a JSON file whole or not at all; readable by its owner only.
+///
+/// # Errors
+/// When the folder cannot be made or the file cannot be written.
+pub fn write_json(path: &Path, content: &impl serde::Serialize) -> Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -121,12 +129,12 @@ pub fn write(path: &Path, network: &Network) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let mut file =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&serde_json::to_vec_pretty(network).map_err(std::io::Error::other)?)?;
+        file.write_all(&serde_json::to_vec_pretty(content).map_err(std::io::Error::other)?)?;
         file.write_all(b"\n")?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     };
-    write().wrap_err_with(|| format!("cannot write network file {}", path.display()))
+    write().wrap_err_with(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

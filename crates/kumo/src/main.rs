@@ -4,8 +4,11 @@ use clap::Parser as _;
 use cli::{Context, Exit, Failure, Output};
 use eyre::Report;
 use kumo::args::{Arguments, Command, DemoArguments, DevArguments, InitArguments, NodeArguments, Ports};
+use kumo::chain::ChainCommand;
 use kumo::dev::DevNetwork;
 use kumo::locate::{self, Environment};
+use kumo::roles::Running;
+use kumo::roles::imported::Served;
 use kumo::{demo, doctor, node};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -38,10 +41,15 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(arguments) => run_demo(arguments, output).await,
         Command::Dev(arguments) => run_dev(arguments, output, &environment).await,
         Command::Init(arguments) => run_init(&arguments, output),
-        Command::Node(arguments) => match locate::network(global.network.as_deref(), &environment) {
-            Ok(network) => run_node(arguments, network).await,
+        Command::Node(arguments) => match node::start_imported(&arguments).await {
+            Ok(Some(started)) => run_imported(started, &arguments).await,
             Err(error) => Err(error),
+            Ok(None) => match locate::network(global.network.as_deref(), &environment) {
+                Ok(network) => run_node(arguments, network).await,
+                Err(error) => Err(error),
+            },
         },
+        Command::Chain(command) => run_chain(command, output).await,
         Command::Doctor => run_doctor(locate::network(global.network.as_deref(), &environment), output).await,
     };
     done.unwrap_or_else(|error| fail(output, &error))
@@ -49,7 +57,10 @@ async fn run(arguments: Arguments) -> ExitCode {
 
 /// Logs go to stderr: warnings for a user's command, the course of things for a node, more with -v or `RUST_LOG`.
 fn start_log(arguments: &Arguments) {
-    let quiet = matches!(arguments.command, Command::User(_) | Command::Demo(_) | Command::Doctor | Command::Init(_));
+    let quiet = matches!(
+        arguments.command,
+        Command::User(_) | Command::Demo(_) | Command::Doctor | Command::Init(_) | Command::Chain(_)
+    );
     let ours = match (quiet, arguments.global.verbose) {
         (true, 0) => "error",
         (false, 0) => "info",
@@ -153,6 +164,26 @@ async fn run_node(arguments: NodeArguments, network: protocol::network::Network)
     interrupted().await;
     role.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn run_imported(started: (Running, Served), arguments: &NodeArguments) -> eyre::Result<ExitCode> {
+    let (role, served) = started;
+    if let Some(path) = &arguments.config_out {
+        locate::write_json(path, &served)?;
+    }
+    tell(&format!("imported chain {}, read-only\njson-rpc {}\nCtrl-C stops it", served.chain_id, served.rpc));
+    interrupted().await;
+    role.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// On a thread for blocking work; Ctrl-C ends it between two blocks or tests, as a crash would.
+async fn run_chain(command: ChainCommand, output: Output) -> eyre::Result<ExitCode> {
+    let work = tokio::task::spawn_blocking(move || kumo::chain::run(command, output));
+    tokio::select! {
+        done = work => done?,
+        () = interrupted() => Ok(Exit::Interrupted.into()),
+    }
 }
 
 async fn run_doctor(network: eyre::Result<protocol::network::Network>, output: Output) -> eyre::Result<ExitCode> {

@@ -8,6 +8,9 @@ use protocol::network::Network;
 use protocol::units::ByteSize;
 use std::net::SocketAddr;
 
+/// Port of the JSON-RPC where nothing else is said.
+const RPC_PORT: u16 = 8545;
+
 /// Starts the role that the words ask for.
 ///
 /// # Errors
@@ -35,6 +38,27 @@ pub async fn start(arguments: NodeArguments, network: Network) -> Result<Running
             roles::provider::start(roles::provider::Config { network, dir, slots, stake, dishonest, name }).await
         }
     }
+}
+
+/// Serves the imported chain in the state directory, if the words ask for that: `None` otherwise.
+///
+/// # Errors
+/// When the directory or the address cannot be used.
+pub async fn start_imported(arguments: &NodeArguments) -> Result<Option<(Running, roles::imported::Served)>> {
+    if arguments.role != RoleName::Rpc {
+        ensure!(arguments.config_out.is_none(), "--config-out is for --role rpc over an imported chain");
+        return Ok(None);
+    }
+    let port = if arguments.ports == Ports::Auto { 0 } else { RPC_PORT };
+    let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
+    let started = roles::imported::start(&arguments.state, listen).await?;
+    let wanted = arguments.config_out.is_none() && arguments.ports == Ports::Default;
+    ensure!(
+        started.is_some() || wanted,
+        "--ports and --config-out are for an imported chain, and {} holds none; import one with `kumo chain import`",
+        arguments.state.display()
+    );
+    Ok(started)
 }
 
 fn capacity(text: &str) -> Result<u64> {

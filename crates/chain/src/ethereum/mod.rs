@@ -137,11 +137,6 @@ impl Ethereum {
         self.blobs.iter().rev().find(|(from, _)| timestamp >= *from).map(|(_, params)| *params)
     }
 
-    /// Every change of the blob market, by the time from which it holds, oldest first.
-    pub(crate) fn blob_schedule(&self) -> &[(u64, BlobParams)] {
-        &self.blobs
-    }
-
     /// Environment of the EVM for the block of this header.
     pub(crate) fn evm_env(&self, header: &Header) -> EvmEnv {
         let merged = self.is_merged(header);

@@ -4,6 +4,7 @@
 
 pub mod gateway;
 pub mod handover;
+pub mod imported;
 pub mod provider;
 pub mod rpc;
 pub mod shared;
