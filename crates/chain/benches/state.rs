@@ -27,7 +27,8 @@ fn account(index: u64) -> Address {
 
 /// Random new balances of random accounts; `round` is the seed.
 fn updates(round: u64) -> Vec<(Address, U256)> {
-    let draw = |index: u64| u64::from_be_bytes(keccak256((round << 32 | index).to_be_bytes())[..8].try_into().expect("8"));
+    let draw =
+        |index: u64| u64::from_be_bytes(keccak256((round << 32 | index).to_be_bytes())[..8].try_into().expect("8"));
     (0..UPDATES).map(|index| (account(draw(index) % ACCOUNTS), U256::from(draw(index)))).collect()
 }
 
@@ -62,7 +63,9 @@ fn floor(criterion: &mut Criterion) {
     let transfer = TxEip1559 { chain_id: 5886, gas_limit: 21_000, ..Default::default() };
     let signature = signer.sign_hash_sync(&transfer.signature_hash()).expect("a local key signs");
     let transfer = TxEnvelope::from(transfer.into_signed(signature));
-    group.bench_function("recover a sender", |bencher| bencher.iter(|| transfer.recover_signer().expect("it is signed")));
+    group.bench_function("recover a sender", |bencher| {
+        bencher.iter(|| transfer.recover_signer().expect("it is signed"))
+    });
     group.bench_function("hash a branch", |bencher| bencher.iter(|| keccak256([7_u8; BRANCH_BYTES])));
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory can be made");
     let mut file = File::create(dir.path().join("floor")).expect("a file can be made");

@@ -288,9 +288,12 @@ impl Chain {
         self.0.senders.recover(transaction)
     }
 
-    /// Sum of all balances at genesis, in wei.
-    pub(crate) fn genesis_supply(&self) -> U256 {
-        self.0.rules.supply
+    /// Sum of all balances at genesis, in wei; an imported chain does not tell.
+    pub(crate) fn genesis_supply(&self) -> Result<U256, ChainError> {
+        match self.0.rules.ethereum {
+            None => Ok(self.0.rules.supply),
+            Some(_) => Err(ChainError::SupplyUnknown),
+        }
     }
 
     pub(crate) fn rules(&self) -> &Rules {

@@ -197,6 +197,9 @@ pub enum ChainError {
         /// Sum now in wei.
         total: U256,
     },
+    /// Ethereum's supply depends on rewards and burned fees that are not counted here.
+    #[error("the supply of an imported chain is not counted; ask a node of a kumo network")]
+    SupplyUnknown,
     /// A block makes or destroys coin that the minter does not know of; it is a fault of this program.
     #[error("block {number} changes balances from {before} to {after} wei in sum, but {minted} wei were minted")]
     SupplyChanged {

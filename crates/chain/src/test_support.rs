@@ -1,10 +1,10 @@
 //! What the tests of this crate share: funded keys, signed transactions, a small contract, a chain to try them on.
 
-use crate::{BlockAttributes, BlockRecord, Chain, ChainConfig, GenesisSpec, Predeploy, Proposed};
+use crate::{BlockAttributes, BlockRecord, Chain, ChainConfig, GenesisSpec, Proposed};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_network::TxSignerSync;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address, bytes, hex};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address, bytes};
 use alloy_signer_local::PrivateKeySigner;
 use protocol::abi;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -29,13 +29,6 @@ pub(crate) fn signer(number: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&B256::repeat_byte(number)).unwrap()
 }
 
-/// Runtime that keeps, per block, what the system address sends, reverts for any other caller, and returns slot `x`
-/// for calldata that is a word only.
-///
-/// `if caller != system: return sload(calldata[0..32]); else sstore(number, calldata[4..36])`
-const RANDOMNESS_RUNTIME: &[u8] =
-    &hex!("3373fffffffffffffffffffffffffffffffffffffffe146023575f35545f5260205ff35b600435435500");
-
 /// Creation code that returns `runtime`.
 pub(crate) fn deployer(runtime: &[u8]) -> Bytes {
     // PUSH2 length, DUP1, PUSH1 offset, PUSH0, CODECOPY, PUSH0, RETURN
@@ -47,21 +40,14 @@ pub(crate) fn deployer(runtime: &[u8]) -> Bytes {
     code.into()
 }
 
-/// Genesis with three funded keys and a randomness contract.
+/// Genesis with three funded keys, a ring of randomness and no contracts.
 pub(crate) fn genesis() -> GenesisSpec {
     let alloc: BTreeMap<_, _> = (1..=3).map(|n| (signer(n).address(), U256::from(1_000 * COIN))).collect();
-    let randomness = Predeploy {
-        name: "Randomness".into(),
-        address: abi::RANDOMNESS,
-        creation_code: deployer(RANDOMNESS_RUNTIME),
-        init_calls: Vec::new(),
-    };
     GenesisSpec {
         chain_id: CHAIN_ID,
         timestamp: 1_800_000_000,
         gas_limit: 100_000_000,
         alloc,
-        predeploys: vec![randomness],
         fee_recipient_vault: Some(abi::FEE_VAULT),
         randomness: Some(abi::RANDOMNESS),
         ..Default::default()
@@ -80,8 +66,12 @@ impl TestChain {
     }
 
     pub(crate) fn with(config: ChainConfig) -> Self {
+        Self::of(&genesis(), config)
+    }
+
+    pub(crate) fn of(genesis: &GenesisSpec, config: ChainConfig) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let chain = Chain::open(dir.path(), &genesis(), config).unwrap();
+        let chain = Chain::open(dir.path(), genesis, config).unwrap();
         Self { dir, chain }
     }
 

@@ -194,6 +194,11 @@ impl Header {
     pub fn digest(&self) -> [u8; 32] {
         Sha256::hash(&[HEADER_DOMAIN, &self.encode()]).0
     }
+
+    /// Canonical encoding, at most [`HEADER_BYTES_MAX`](crate::limits::HEADER_BYTES_MAX) bytes.
+    pub fn encode(&self) -> Bytes {
+        commonware_codec::Encode::encode(self)
+    }
 }
 
 /// The fields that a block and its header encode alike.

@@ -65,3 +65,6 @@ impl Read for Certificate {
         Ok(Self { descendants, finalization })
     }
 }
+
+#[cfg(test)]
+mod tests;

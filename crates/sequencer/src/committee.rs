@@ -189,6 +189,12 @@ impl Committee {
         size - (size - 1) / 3
     }
 
+    /// Ed25519 consensus keys in ascending order: what a certificate names its signers by.
+    pub fn keys(&self) -> Vec<[u8; 32]> {
+        let bytes = |key: &ed25519::PublicKey| key.as_ref().try_into().expect("an Ed25519 key has 32 bytes");
+        self.0.participants.iter().map(bytes).collect()
+    }
+
     /// Seat that proposes in `view`.
     pub fn proposer(&self, view: u64) -> u32 {
         let participant = self.0.elector.elect(Round::new(EPOCH, View::new(view)), ());

@@ -1,4 +1,5 @@
 use super::*;
+use alloy_primitives::Bytes;
 use proptest::prelude::*;
 
 const NO_BYTES: &[u8] = &[];
@@ -10,6 +11,53 @@ fn encoded_header(height: u64) -> Vec<u8> {
     bytes.extend(vec![5; if height == 0 { 0 } else { REVEAL_BYTES }]);
     bytes.extend([1; 96]);
     bytes
+}
+
+/// A block that three of four finalised through a descendant two blocks later, as the sequencer made it.
+struct Vector {
+    chain_id: u64,
+    committee: Vec<B256>,
+    header: Bytes,
+    certificate: Bytes,
+    digest: B256,
+}
+
+fn vector() -> Vector {
+    let json: serde_json::Value = serde_json::from_str(include_str!("../../vectors/certificate.json")).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    Vector {
+        chain_id: json["chain_id"].as_u64().unwrap(),
+        committee: json["committee"].as_array().unwrap().iter().map(|key| text(key).parse().unwrap()).collect(),
+        header: text(&json["header"]).parse().unwrap(),
+        certificate: text(&json["certificate"]).parse().unwrap(),
+        digest: text(&json["digest"]).parse().unwrap(),
+    }
+}
+
+#[test]
+fn what_the_sequencer_certified_is_final() {
+    let Vector { chain_id, committee, header, certificate, digest } = vector();
+    let claim = Claim::decode(chain_id, &committee, &header, &certificate).unwrap();
+    assert_eq!((claim.signatures(), claim.quorum()), (3, 3));
+    let header = claim.verify().unwrap();
+    assert_eq!((header.digest, header.height), (digest, 2));
+}
+
+#[test]
+fn another_chain_or_committee_finalised_nothing() {
+    let Vector { chain_id, committee, header, certificate, .. } = vector();
+    let no_quorum = Err(CertificateError::Quorum(2));
+    assert_eq!(verify(chain_id + 1, &committee, &header, &certificate), no_quorum);
+    let more = [committee.as_slice(), &[B256::repeat_byte(0xff)]].concat();
+    assert_eq!(verify(chain_id, &more, &header, &certificate), no_quorum);
+    let fewer = verify(chain_id, &committee[..3], &header, &certificate);
+    assert!(matches!(fewer, Err(CertificateError::Certificate(_))), "{fewer:?}");
+    let mut strangers = committee.clone();
+    strangers[0] = B256::with_last_byte(1);
+    assert_eq!(verify(chain_id, &strangers, &header, &certificate), no_quorum);
+    let mut other = header.to_vec();
+    other[40] ^= 1;
+    assert_eq!(verify(chain_id, &committee, &other, &certificate), Err(CertificateError::Unrelated(2)));
 }
 
 #[test]

@@ -166,6 +166,8 @@ async fn what_is_not_there_is_named_as_geth_names_it() {
     assert_eq!(world.fail("debug_traceBlockByNumber", json!(["0x0"])).await, genesis);
     assert_eq!(world.fail("debug_executionWitness", json!(["0x0"])).await, genesis);
     assert_eq!(world.get("debug_getRawTransaction", json!([unknown])).await, "0x");
+    let bare = unknown.to_string().split_off(2);
+    assert_eq!(world.fail("debug_getRawTransaction", json!([bare])).await.0, -32602);
     assert_eq!(world.get("trace_transaction", json!([unknown])).await, Value::Null);
 }
 

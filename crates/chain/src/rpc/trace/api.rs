@@ -38,7 +38,7 @@ pub trait Debug {
 
     /// EIP-2718 encoding of a transaction, of a block or of the pool; empty if it is unknown.
     #[method(name = "getRawTransaction")]
-    async fn raw_transaction(&self, hash: B256) -> RpcResult<Bytes>;
+    async fn raw_transaction(&self, hash: PrefixedHash) -> RpcResult<Bytes>;
 
     /// Trace of a transaction.
     #[method(name = "traceTransaction")]
@@ -208,6 +208,20 @@ pub trait Ots {
     /// Who made a contract, in which transaction; `null` if it is no contract.
     #[method(name = "getContractCreator")]
     async fn contract_creator(&self, address: Address) -> RpcResult<Option<ContractCreator>>;
+}
+
+/// A hash that begins with `0x`, as geth insists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixedHash(pub B256);
+
+impl<'de> Deserialize<'de> for PrefixedHash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !text.starts_with("0x") {
+            return Err(serde::de::Error::custom("hex string without 0x prefix"));
+        }
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 /// The parameter of `trace_filter`.

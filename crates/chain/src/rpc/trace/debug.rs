@@ -3,7 +3,7 @@
 use super::super::execute::Overrides;
 use super::super::failure::Failure;
 use super::super::node::Node;
-use super::api::DebugServer;
+use super::api::{DebugServer, PrefixedHash};
 use super::budget::Budget;
 use super::raw;
 use super::simulation::Simulation;
@@ -46,8 +46,8 @@ impl DebugServer for Debug {
         Ok(self.0.heavy(move |node, _| Ok(raw::receipts(&*named(node, block)?))).await?)
     }
 
-    async fn raw_transaction(&self, hash: B256) -> RpcResult<Bytes> {
-        Ok(self.0.heavy(move |node, _| raw::transaction(node, hash)).await?)
+    async fn raw_transaction(&self, hash: PrefixedHash) -> RpcResult<Bytes> {
+        Ok(self.0.heavy(move |node, _| raw::transaction(node, hash.0)).await?)
     }
 
     async fn trace_transaction(
