@@ -1,6 +1,7 @@
 //! Find logs by address and topic.
 //!
-//! Headers carry a bloom filter of their logs, so most blocks are skipped without reading their receipts.
+//! The store keeps the addresses and topics of each block with logs, so a query reads only blocks that match. Headers carry
+//! a bloom filter of their logs; older blocks, which have no such row, are skipped by it.
 //! Source: Ethereum yellow paper section 4.3.1 (logs bloom).
 
 use crate::{BlockRecord, Chain, ChainError};
@@ -80,15 +81,28 @@ impl Chain {
         }
         check_span(from, to)?;
         let mut found = Vec::new();
-        for number in from..=to {
-            if !filter.may_match(&self.bloom(number)?) {
-                continue;
-            }
+        for number in self.log_candidates(from, to, filter)? {
             let Some(block) = self.block_by_number(number)? else { continue };
             found.extend(filter.select(&block));
             check_results(found.len(), number)?;
         }
         Ok(found)
+    }
+
+    /// Blocks that may hold a wanted log, in order.
+    fn log_candidates(&self, from: u64, to: u64, filter: &LogFilter) -> Result<Vec<u64>, ChainError> {
+        let snapshot = self.snapshot();
+        let known = snapshot.log_keys_from()?.unwrap_or(u64::MAX).clamp(from, to.saturating_add(1));
+        let mut candidates = Vec::new();
+        for number in from..known {
+            if filter.may_match(&self.bloom(number)?) {
+                candidates.push(number);
+            }
+        }
+        if known <= to {
+            candidates.extend(snapshot.blocks_with_logs(known, to, filter)?);
+        }
+        Ok(candidates)
     }
 }
 

@@ -141,6 +141,18 @@ impl StateView {
         snapshot.storage(address, slot)
     }
 
+    /// Root of the state if these balances, in wei, were set; nothing is changed.
+    pub fn root_with(&self, balances: impl IntoIterator<Item = (Address, U256)>) -> Result<B256, ChainError> {
+        let set = |(address, balance)| {
+            let account = self.account(address)?.unwrap_or_default();
+            Ok((address, TrieAccount { balance, ..account }))
+        };
+        let accounts = balances.into_iter().map(set).collect::<Result<Vec<_>, ChainError>>()?;
+        let mut changes = StateChanges::default();
+        accounts.into_iter().for_each(|(address, account)| changes.set_account(address, Some(account)));
+        Ok(changes.apply(self)?.state_root)
+    }
+
     /// Hash of an ancestor, or of the block itself; zero where there is none.
     pub fn block_hash(&self, number: u64) -> Result<B256, ChainError> {
         if let Some(recorder) = &self.recorder {

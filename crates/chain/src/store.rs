@@ -6,6 +6,7 @@
 //! write that failed nothing is written any more until the chain is opened again.
 
 mod draft;
+mod log_keys;
 mod migrate;
 mod nodes;
 mod pages;
@@ -347,6 +348,7 @@ fn write_block(transaction: &WriteTransaction, record: &BlockRecord) -> Result<(
     for (index, item) in (0u32..).zip(&record.transactions) {
         transactions.insert(&item.tx_hash().0, (number, index))?;
     }
+    log_keys::write(transaction, record)?;
     write_meta(transaction, META_HEAD, &number.to_be_bytes())
 }
 

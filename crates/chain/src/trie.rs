@@ -2,7 +2,7 @@
 //!
 //! Nodes are stored by path, newest version only, so an update reads and writes just the nodes on the changed paths
 //! and nothing needs collecting. Keys are hashes of 32 bytes, so no key is a prefix of another and branches never hold
-//! values. Updates build a partly loaded tree; [`Trie::commit`] hashes each changed node once, large batches in
+//! values. Updates build a partly loaded tree, many at once in parallel below the root; [`Trie::commit`] hashes each changed node once, large batches in
 //! parallel, and names the paths that became empty.
 //! Source: Ethereum yellow paper appendix D.
 
@@ -28,6 +28,15 @@ const PARALLEL_UPDATES_MIN: usize = 64;
 pub(crate) trait NodeSource {
     /// RLP of the node at `path`, if one is stored there. Nodes shorter than 32 bytes live inside their parent.
     fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError>;
+}
+
+/// The source of one part of a trie.
+struct Part<'a, S>(&'a S);
+
+impl<S: NodeSource> NodeSource for Part<'_, S> {
+    fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
+        self.0.node(path)
+    }
 }
 
 /// A trie being updated.
@@ -69,6 +78,83 @@ impl<S: NodeSource> Trie<S> {
         let root = std::mem::take(&mut self.root);
         self.root = self.remove_at(root, Nibbles::new(), Nibbles::unpack(key))?;
         Ok(())
+    }
+
+    /// Sets keys, or removes those without a value; the parts of the trie below its root in parallel where they are many.
+    pub(crate) fn update(&mut self, changes: Vec<(B256, Option<Vec<u8>>)>) -> Result<(), ChainError>
+    where
+        S: Sync,
+    {
+        if changes.len() >= PARALLEL_UPDATES_MIN
+            && let Some(children) = self.take_children()?
+        {
+            return self.update_children(children, changes);
+        }
+        changes.into_iter().try_for_each(|(key, value)| match value {
+            Some(value) => self.insert(&key, value),
+            None => self.remove(&key),
+        })
+    }
+
+    /// The children of the root, which is empty until they are back; `None` and unchanged where it is no branch.
+    fn take_children(&mut self) -> Result<Option<Box<[Link; 16]>>, ChainError> {
+        let node = match std::mem::take(&mut self.root) {
+            Link::Empty => return Ok(None),
+            Link::Live(node) => *node,
+            Link::Stored(link) => self.load(&link, &Nibbles::new())?,
+        };
+        match node {
+            Node::Branch(children) => Ok(Some(children)),
+            node => {
+                self.root = Link::live(node);
+                Ok(None)
+            }
+        }
+    }
+
+    fn update_children(
+        &mut self,
+        children: Box<[Link; 16]>,
+        changes: Vec<(B256, Option<Vec<u8>>)>,
+    ) -> Result<(), ChainError>
+    where
+        S: Sync,
+    {
+        self.updates += changes.len();
+        let mut parts: Vec<_> = children.into_iter().map(|child| (child, Vec::new())).collect();
+        for (key, value) in changes {
+            let key = Nibbles::unpack(key);
+            parts[nibble(&key, 0)].1.push((key.slice(1..), value));
+        }
+        let update = |(index, (child, changes))| self.update_child(index, child, changes);
+        let updated: Vec<_> = parts.into_par_iter().enumerate().map(update).collect::<Result<_, ChainError>>()?;
+        let mut children = node::no_children();
+        for (index, (child, loaded)) in updated.into_iter().enumerate() {
+            children[index] = child;
+            self.loaded.extend(loaded);
+        }
+        self.root = match children.iter().all(|child| matches!(child, Link::Empty)) {
+            true => Link::Empty,
+            false => self.collapse(children, &Nibbles::new())?,
+        };
+        Ok(())
+    }
+
+    /// One child of the root with its changes, and the paths that were loaded for them.
+    fn update_child(
+        &self,
+        index: usize,
+        child: Link,
+        changes: Vec<(Nibbles, Option<Vec<u8>>)>,
+    ) -> Result<(Link, Vec<Nibbles>), ChainError> {
+        let mut part =
+            Trie { source: Part(&self.source), origin: self.origin, root: Link::Empty, loaded: Vec::new(), updates: 0 };
+        let path = extended(&Nibbles::new(), index);
+        let child = changes.into_iter().try_fold(child, |child, (key, value)| match value {
+            Some(value) => part.insert_at(child, path, key, value),
+            None => part.remove_at(child, path, key),
+        })?;
+        Ok((child, part.loaded))
     }
 
     /// Hashes what changed.

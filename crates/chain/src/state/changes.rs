@@ -14,8 +14,8 @@ use revm::{
 };
 use std::collections::BTreeMap;
 
-/// Changed storage slots from which on the storage tries of a block are updated in parallel.
-const PARALLEL_SLOTS_MIN: usize = 64;
+/// Changed accounts and slots from which on they are looked up, and storage tries updated, in parallel.
+const PARALLEL_CHANGES_MIN: usize = 64;
 
 /// New values of accounts and slots. An account whose slots change must exist afterwards, or have none left.
 #[derive(Debug, Default)]
@@ -98,9 +98,9 @@ impl StateChanges {
 
     /// Computes old values, tries and state root of these changes on top of `parent`.
     pub(crate) fn apply(self, parent: &StateView) -> Result<Overlay, ChainError> {
-        let slots: usize = self.accounts.values().map(|account| account.slots.len()).sum();
+        let changes: usize = self.accounts.values().map(|account| 1 + account.slots.len()).sum();
         let update = |(address, account)| update_account(parent, address, account);
-        let updated: Vec<Updated> = if slots >= PARALLEL_SLOTS_MIN {
+        let updated: Vec<Updated> = if changes >= PARALLEL_CHANGES_MIN {
             self.accounts.into_par_iter().map(update).collect::<Result<_, _>>()?
         } else {
             self.accounts.into_iter().map(update).collect::<Result<_, _>>()?
@@ -154,24 +154,17 @@ fn update_storage(
     slots: &[(U256, Change<U256>)],
 ) -> Result<TrieChanges, ChainError> {
     let mut trie = Trie::open(StorageNodes(parent, hashed), root);
-    for (slot, change) in slots {
-        let key = keccak256(slot.to_be_bytes::<32>());
-        match change.new.is_zero() {
-            true => trie.remove(&key)?,
-            false => trie.insert(&key, alloy_rlp::encode(change.new))?,
-        }
-    }
+    let change = |(slot, change): &(U256, Change<U256>)| {
+        let value = (!change.new.is_zero()).then(|| alloy_rlp::encode(change.new));
+        (keccak256(slot.to_be_bytes::<32>()), value)
+    };
+    trie.update(slots.iter().map(change).collect())?;
     Ok(trie.commit())
 }
 
 fn update_accounts(parent: &StateView, updated: &[Updated]) -> Result<TrieChanges, ChainError> {
     let mut trie = Trie::open(AccountNodes(parent), parent.state_root()?);
-    for Updated { hashed, account, .. } in updated {
-        match account.new {
-            _ if account.old == account.new => {}
-            Some(account) => trie.insert(hashed, alloy_rlp::encode(account))?,
-            None => trie.remove(hashed)?,
-        }
-    }
+    let changed = updated.iter().filter(|updated| updated.account.old != updated.account.new);
+    trie.update(changed.map(|updated| (updated.hashed, updated.account.new.map(alloy_rlp::encode))).collect())?;
     Ok(trie.commit())
 }

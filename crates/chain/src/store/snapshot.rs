@@ -1,7 +1,11 @@
 //! The store as it was at one moment.
 
-use super::{nodes::NodeHistory, tables::*};
-use crate::{BlockRecord, ChainError};
+use super::{
+    log_keys::{LogKeys, META_LOG_KEYS_FROM},
+    nodes::NodeHistory,
+    tables::*,
+};
+use crate::{BlockRecord, ChainError, LogFilter};
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::{Nibbles, TrieAccount};
@@ -29,12 +33,14 @@ pub(crate) struct Snapshot {
     transactions: Table<&'static [u8; 32], (u64, u32)>,
     account_history: Table<&'static [u8; 28], &'static [u8]>,
     storage_history: Table<&'static [u8; 60], &'static [u8]>,
+    log_keys: LogKeys,
 }
 
 impl Snapshot {
     pub(super) fn open(transaction: ReadTransaction) -> Result<Self, ChainError> {
         Ok(Self {
             meta: transaction.open_table(META)?,
+            log_keys: LogKeys::open(&transaction)?,
             accounts: transaction.open_table(ACCOUNTS)?,
             storage: transaction.open_table(STORAGE)?,
             codes: transaction.open_table(CODES)?,
@@ -168,6 +174,17 @@ impl Snapshot {
 
     pub(crate) fn header(&self, number: u64) -> Result<Option<(B256, Header)>, ChainError> {
         self.headers.get(number)?.map(|header| decode_header(header.value())).transpose()
+    }
+
+    /// Lowest height from which on [`Snapshot::blocks_with_logs`] knows every block; `None` while it knows none.
+    pub(crate) fn log_keys_from(&self) -> Result<Option<u64>, ChainError> {
+        let stored = self.meta.get(META_LOG_KEYS_FROM)?;
+        stored.map(|from| Ok(u64::from_be_bytes(array(from.value(), META_LOG_KEYS_FROM)?))).transpose()
+    }
+
+    /// Blocks of `from..=to` that may hold a wanted log, in order.
+    pub(crate) fn blocks_with_logs(&self, from: u64, to: u64, filter: &LogFilter) -> Result<Vec<u64>, ChainError> {
+        self.log_keys.candidates(from..=to, filter)
     }
 
     pub(crate) fn transaction(&self, hash: B256) -> Result<Option<(u64, usize)>, ChainError> {

@@ -133,6 +133,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), ChainE
     transaction.open_table(STORAGE_HISTORY)?;
     transaction.open_table(CHANGED)?;
     transaction.open_table(super::nodes::NODE_EPOCHS)?;
+    transaction.open_table(super::log_keys::LOG_KEYS)?;
     Ok(())
 }
 

@@ -32,17 +32,12 @@ impl Checked {
 
     fn apply(&mut self, updates: &[Update]) {
         let mut trie = Trie::open(&self.memory, self.root);
+        trie.update(updates.to_vec()).unwrap();
         for (key, value) in updates {
             match value {
-                Some(value) => {
-                    trie.insert(key, value.clone()).unwrap();
-                    self.values.insert(*key, value.clone());
-                }
-                None => {
-                    trie.remove(key).unwrap();
-                    self.values.remove(key);
-                }
-            }
+                Some(value) => self.values.insert(*key, value.clone()),
+                None => self.values.remove(key),
+            };
         }
         let changes = trie.commit();
         self.root = changes.root;
@@ -254,5 +249,37 @@ fn bytes(text: &str) -> Vec<u8> {
     match text.strip_prefix("0x") {
         Some(digits) => hex::decode(digits).unwrap(),
         None => text.as_bytes().to_vec(),
+    }
+}
+
+/// A key made from a number, spread over the trie.
+fn spread(number: u64) -> B256 {
+    keccak256(number.to_be_bytes())
+}
+
+#[test]
+fn what_is_updated_in_parallel_is_the_same_trie() {
+    let many = 4 * PARALLEL_UPDATES_MIN as u64;
+    let mut checked = Checked::new();
+    checked.apply(&(0..many).map(|key| (spread(key), Some(vec![1; 40]))).collect::<Vec<_>>());
+    checked.check();
+    // Half of it changes, a quarter goes, and one key is written twice: the last value stands.
+    let mut updates: Vec<Update> = (0..many / 2).map(|key| (spread(key), Some(vec![2; 40]))).collect();
+    updates.extend((many / 2..3 * many / 4).map(|key| (spread(key), None)));
+    updates.push((spread(0), Some(vec![3; 40])));
+    checked.apply(&updates);
+    checked.check();
+    assert_eq!(checked.values[&spread(0)], vec![3; 40]);
+}
+
+#[test]
+fn a_trie_emptied_in_parallel_or_left_with_one_key_is_as_if_built_so() {
+    let many = 2 * PARALLEL_UPDATES_MIN as u64;
+    for left in [0, 1, 2] {
+        let mut checked = Checked::new();
+        checked.apply(&(0..many).map(|key| (spread(key), Some(vec![1; 40]))).collect::<Vec<_>>());
+        checked.apply(&(left..many).map(|key| (spread(key), None)).collect::<Vec<_>>());
+        checked.check();
+        assert_eq!(checked.values.len() as u64, left);
     }
 }
