@@ -262,7 +262,12 @@ impl Execution {
     }
 
     /// Ends the block: fees, roots, header.
-    pub(crate) fn finish(mut self) -> Result<(BlockRecord, Overlay), ChainError> {
+    pub(crate) fn finish(self) -> Result<(BlockRecord, Overlay), ChainError> {
+        self.finish_with_requests().map(|(record, overlay, _)| (record, overlay))
+    }
+
+    /// The same, with the requests to the beacon chain that an imported block makes.
+    pub(crate) fn finish_with_requests(mut self) -> Result<(BlockRecord, Overlay, Requests), ChainError> {
         match self.rules.ethereum.clone() {
             Some(ethereum) => self.conclude_imported(&ethereum)?,
             None => {
@@ -302,7 +307,7 @@ impl Execution {
             None => record,
         };
         let overlay = overlay.sealed(record.number(), record.hash);
-        Ok((record, overlay))
+        Ok((record, overlay, self.requests))
     }
 
     /// A call by the system address, which must succeed; returns its output.

@@ -44,7 +44,8 @@ impl Chain {
         let mut total = U256::ZERO;
         for entry in snapshot.accounts()? {
             let (_, account) = entry?;
-            total = total.checked_add(account.balance).ok_or(ChainError::SupplyBroken { expected, total: U256::MAX })?;
+            total =
+                total.checked_add(account.balance).ok_or(ChainError::SupplyBroken { expected, total: U256::MAX })?;
         }
         if total != expected {
             return Err(ChainError::SupplyBroken { expected, total });

@@ -40,6 +40,7 @@ mod read_only;
 mod server;
 mod submit;
 mod subscriptions;
+mod testing;
 #[cfg(test)]
 mod tests;
 pub mod trace;
@@ -57,6 +58,7 @@ use node::Node;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use testing::TestingServer;
 use trace::api::{DebugServer, OtsServer, TraceServer};
 
 /// Why the server cannot start.
@@ -118,5 +120,8 @@ fn methods(node: Arc<Node>) -> Result<Methods, RegisterMethodError> {
     methods.merge(DebugServer::into_rpc(trace::Debug(node.clone())))?;
     methods.merge(TraceServer::into_rpc(trace::Parity(node.clone())))?;
     methods.merge(OtsServer::into_rpc(trace::Otterscan(node.clone())))?;
+    if node.chain.imported_config().is_some() {
+        methods.merge(TestingServer::into_rpc(testing::Builder(node)))?;
+    }
     Ok(methods)
 }

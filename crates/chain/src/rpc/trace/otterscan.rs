@@ -219,7 +219,12 @@ fn details(node: &Node, block: &BlockRecord) -> BlockDetails<Header> {
 }
 
 /// A page of a block, counted from its end; within the page in the order of the block.
-fn block_page(node: &Node, block: &BlockRecord, page: usize, page_size: usize) -> OtsBlockTransactions<Transaction, Header> {
+fn block_page(
+    node: &Node,
+    block: &BlockRecord,
+    page: usize,
+    page_size: usize,
+) -> OtsBlockTransactions<Transaction, Header> {
     let count = block.transactions.len();
     let end = count.saturating_sub(page.saturating_mul(page_size));
     let indices = end.saturating_sub(page_size)..end;
