@@ -37,8 +37,8 @@ use std::{
 };
 use tables::*;
 
-/// Name of the file in the state directory.
-const FILE: &str = "chain.redb";
+/// Name of the file in the directory of a chain.
+pub const FILE: &str = "chain.redb";
 /// Newest format this program reads and writes; [`migrate`] tells them apart.
 const FORMAT: u32 = 2;
 /// Blocks of history pruned per finalised block, so that a shortened history is caught up with gradually.
@@ -52,7 +52,6 @@ pub(crate) const ARCHIVE: u64 = u64::MAX;
 pub(crate) struct Store {
     path: PathBuf,
     database: Database,
-    pages: SharedPages,
     history_blocks: u64,
     /// Why the last write failed, if it did.
     failure: OnceLock<String>,
@@ -81,8 +80,8 @@ impl Store {
     pub(crate) fn open_existing(dir: &Path, cache_bytes: usize) -> Result<Self, ChainError> {
         let path = dir.join(FILE);
         migrate::to_newest(dir, &path, cache_bytes)?;
-        let (database, pages) = open_file(dir, &path, cache_bytes)?;
-        let store = Self { path, database, pages, history_blocks: HISTORY_BLOCKS, failure: OnceLock::new() };
+        let database = open_file(dir, &path, cache_bytes)?;
+        let store = Self { path, database, history_blocks: HISTORY_BLOCKS, failure: OnceLock::new() };
         let found = u32::from_be_bytes(array(&store.meta(META_FORMAT)?, META_FORMAT)?);
         if found > FORMAT {
             return Err(ChainError::Format { path: store.path, found, supported: FORMAT });
@@ -229,7 +228,7 @@ fn write_history_from(transaction: &WriteTransaction, number: u64) -> Result<(),
 }
 
 /// Opens the file, and repairs it after a crash.
-fn open_file(dir: &Path, path: &Path, cache_bytes: usize) -> Result<(Database, SharedPages), ChainError> {
+fn open_file(dir: &Path, path: &Path, cache_bytes: usize) -> Result<Database, ChainError> {
     let length = fs::metadata(path).map_err(|source| ChainError::Io { path: path.into(), source })?.len();
     if length == 0 {
         return Err(ChainError::Corrupt { path: path.into(), reason: "it is empty".into() });
@@ -248,7 +247,7 @@ fn open_file(dir: &Path, path: &Path, cache_bytes: usize) -> Result<(Database, S
         Err(_) => return Err(ChainError::Corrupt { path: path.into(), reason: "its structure is broken".into() }),
     };
     pages.distrust();
-    Ok((database, pages))
+    Ok(database)
 }
 
 fn open_failed(dir: &Path, path: &Path, error: DatabaseError) -> ChainError {

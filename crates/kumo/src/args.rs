@@ -2,6 +2,8 @@
 
 use crate::chain::ChainCommand;
 use crate::dev::plan;
+use crate::roles::validator::ChainOptions;
+use ::chain::ChainConfig;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -51,6 +53,9 @@ pub enum Command {
         after_help = "Examples:\n  kumo node --role rpc --state ./eth --ports auto --config-out eth.json\n  kumo node --role provider --network net.json --state ./my-provider\n  kumo node --role storage --network net.json --state ./my-disk --capacity 10Gi"
     )]
     Node(NodeArguments),
+    /// Check a chain on disk, or copy it: for chains that no node uses at the moment
+    #[command(subcommand)]
+    Chain(ChainCommand),
     /// Check this machine and the network: reachability, chain, storage, disk, limits
     #[command(after_help = "Example:\n  kumo doctor --network net.json --output json")]
     Doctor,
@@ -109,6 +114,36 @@ pub struct DevArguments {
     /// Least time between two blocks, in milliseconds, 10 to 60000; fixed when the state directory is made
     #[arg(long, default_value_t = 200, value_name = "MS")]
     pub block_millis: u64,
+    /// History and cache.
+    #[command(flatten)]
+    pub chain: ChainArguments,
+}
+
+/// How a node keeps its chain.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ChainArguments {
+    /// Keep the state of every block for ever; only for a directory that has lost none yet
+    #[arg(long, conflicts_with = "prune")]
+    pub archive: bool,
+    /// Blocks of history that answer calls, balances and proofs, at least 1; older states are removed. Default: as the
+    /// directory was told last, 10000 for a new one
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub prune: Option<u64>,
+    /// Memory for the cache of each chain, in MiB, 1 to 1048576
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub cache_mib: u32,
+    /// Check the whole chain on disk before it is used: checksums, state root from scratch, blocks
+    #[arg(long)]
+    pub verify: bool,
+}
+
+impl ChainArguments {
+    /// The options that these words mean.
+    pub fn options(&self) -> ChainOptions {
+        let history_blocks = if self.archive { Some(ChainConfig::ARCHIVE) } else { self.prune };
+        let cache_bytes = (self.cache_mib as usize) << 20;
+        ChainOptions { config: ChainConfig { history_blocks, cache_bytes }, verify: self.verify }
+    }
 }
 
 impl DevArguments {
@@ -122,6 +157,7 @@ impl DevArguments {
             providers: self.providers,
             dishonest: self.dishonest,
             block_millis: self.block_millis,
+            chain: self.chain.options(),
         }
     }
 }
@@ -191,6 +227,9 @@ pub struct NodeArguments {
     /// provider: return wrong outputs on purpose (labelled; refused outside a development network)
     #[arg(long)]
     pub dishonest: bool,
+    /// validator and rpc: history and cache.
+    #[command(flatten)]
+    pub chain: ChainArguments,
 }
 
 #[cfg(test)]
@@ -209,6 +248,11 @@ mod tests {
             "kumo demo --exit --output json",
             "kumo dev --state d --ports auto --config-out f --validators 4 --storage-nodes 8 --providers 4",
             "kumo node --role validator --seat 0 --network n --state s",
+            "kumo node --role rpc --state s --archive --cache-mib 512 --verify",
+            "kumo dev --prune 500",
+            "kumo chain verify --state s",
+            "kumo chain snapshot export --state s --out f",
+            "kumo chain snapshot import f --state s",
             "kumo store put f --plain",
             "kumo store get bafkqaaa -o f",
             "kumo store ls",

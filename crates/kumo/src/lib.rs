@@ -5,6 +5,7 @@
 //! | [`args`], [`locate`] | the command line and the environment, read here and nowhere else |
 //! | [`roles`] | validator, rpc, storage, provider, gateway: each a `start` function over sockets |
 //! | [`dev`], [`node`], [`demo`], [`doctor`] | the commands that run roles |
+//! | [`chain`] | the commands that work on a chain on disk |
 //! | [`seam`], [`genesis`], [`follower`] | where ordering, execution and their readers meet |
 //! | [`chain`] | `kumo chain`: work on a chain in a state directory, without a network |
 //! | [`gateway`], [`provider`], [`membership`] | what the roles do |

@@ -3,6 +3,7 @@
 use clap::Parser as _;
 use cli::{Context, Exit, Failure, Output};
 use eyre::Report;
+use kumo::chain::ChainCommand;
 use kumo::args::{Arguments, Command, DemoArguments, DevArguments, InitArguments, NodeArguments, Ports};
 use kumo::chain::ChainCommand;
 use kumo::dev::DevNetwork;
@@ -161,8 +162,20 @@ fn run_init(arguments: &InitArguments, output: Output) -> eyre::Result<ExitCode>
 async fn run_node(arguments: NodeArguments, network: protocol::network::Network) -> eyre::Result<ExitCode> {
     let role = node::start(arguments, network).await?;
     tell(&format!("{} runs; Ctrl-C stops it", role.name()));
-    interrupted().await;
+    let failure = tokio::select! {
+        reason = role.failed() => Some(reason),
+        () = interrupted() => None,
+    };
     role.stop().await;
+    failure.map_or(Ok(ExitCode::SUCCESS), |reason| Err(Report::msg(reason)))
+}
+
+async fn run_chain(command: ChainCommand, output: Output) -> eyre::Result<ExitCode> {
+    let done = tokio::task::spawn_blocking(move || command.run()).await??;
+    match output {
+        Output::Json => print(&done.json.to_string())?,
+        Output::Text => print(&done.text)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -18,13 +18,14 @@ const RPC_PORT: u16 = 8545;
 pub async fn start(arguments: NodeArguments, network: Network) -> Result<Running> {
     let NodeArguments { role, state: dir, seat, listen, .. } = arguments;
     let stake = ake(arguments.stake);
+    let chain = arguments.chain.options();
     let name = dir.file_name().map_or_else(|| "node".to_owned(), |n| n.to_string_lossy().into_owned());
     match role {
         RoleName::Validator => {
             let Some(seat) = seat else { bail!("--role validator needs --seat N, its place in the committee") };
-            roles::validator::start(roles::validator::Config { network, seat, dir, shared: None }).await
+            roles::validator::start(roles::validator::Config { network, seat, dir, shared: None, chain }).await
         }
-        RoleName::Rpc => roles::rpc::start(roles::rpc::Config { network, dir, listen, local: None }).await,
+        RoleName::Rpc => roles::rpc::start(roles::rpc::Config { network, dir, listen, local: None, chain }).await,
         RoleName::Gateway => roles::gateway::start(roles::gateway::Config { network, dir, listen }).await,
         RoleName::Storage => {
             let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -80,6 +81,7 @@ pub fn init(arguments: &InitArguments) -> Result<Plan> {
         providers: 0,
         dishonest: 0,
         block_millis: arguments.block_millis,
+        ..Options::default()
     };
     plan::Plan::prepare(&arguments.dir, options)
 }

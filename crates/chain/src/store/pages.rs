@@ -241,16 +241,6 @@ impl SharedPages {
     pub(super) fn distrust(&self) {
         self.0.trusting.store(false, Ordering::Release);
     }
-
-    /// Compares every page of the file with its sum, written or not in use any more; returns how many there are.
-    pub(super) fn check_all(&self) -> io::Result<u64> {
-        let pages = self.len()? / PAGE;
-        let mut page = [0; PAGE_BYTES];
-        for number in 1..pages {
-            self.0.read(number * PAGE, &mut page)?;
-        }
-        Ok(pages)
-    }
 }
 
 impl StorageBackend for SharedPages {

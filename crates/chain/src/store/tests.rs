@@ -48,7 +48,7 @@ fn another_genesis_and_another_chain_id_are_refused() {
 #[test]
 fn a_newer_format_is_refused() {
     let dir = closed_chain();
-    let (database, _) = open_file(dir.path(), &dir.path().join(FILE), 1 << 20).unwrap();
+    let database = open_file(dir.path(), &dir.path().join(FILE), 1 << 20).unwrap();
     let transaction = begin(&database).unwrap();
     write_meta(&transaction, META_FORMAT, &(FORMAT + 1).to_be_bytes()).unwrap();
     transaction.commit().unwrap();
@@ -134,7 +134,7 @@ fn a_shortened_history_is_pruned_a_few_blocks_at_a_time() {
 /// Makes the file of `dir` one of format 1: a bare database without what format 2 added.
 fn to_format_1(dir: &Path) {
     let path = dir.join(FILE);
-    let (from, _) = open_file(dir, &path, 1 << 20).unwrap();
+    let from = open_file(dir, &path, 1 << 20).unwrap();
     let bare = dir.join("bare");
     let to = Database::create(&bare).unwrap();
     let (read, write) = (from.begin_read().unwrap(), to.begin_write().unwrap());

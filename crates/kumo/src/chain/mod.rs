@@ -1,13 +1,21 @@
 //! `kumo chain`: work on the chain in a state directory, without a network.
 
 pub mod import;
+pub mod snapshot;
 pub mod statetest;
+pub mod verify;
 
+use crate::roles::validator::CHAIN_DIR;
+use chain::CHAIN_FILE;
 use clap::{Args, Subcommand};
 use cli::Output;
 use eyre::Result;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Memory for the cache of the database, in bytes.
+const CACHE_BYTES: usize = 256 << 20;
 
 /// What to do with a chain on disk.
 #[derive(Debug, Subcommand)]
@@ -28,6 +36,33 @@ pub enum ChainCommand {
         after_help = "Examples:\n  kumo chain statetest GeneralStateTests\n  kumo chain statetest GeneralStateTests/stExample/add11.json --output json"
     )]
     Statetest(StatetestArguments),
+    /// Check a chain on disk: all checksums, the state root from scratch, every block
+    #[command(after_help = "Example:\n  kumo chain verify --state ./rpc")]
+    Verify(verify::Arguments),
+    /// Copy a chain to one file, or make one from such a file
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+}
+
+/// What a command found, for a person and for a program.
+pub struct Done {
+    /// One line or more.
+    pub text: String,
+    /// The same values.
+    pub json: serde_json::Value,
+}
+
+impl Done {
+    /// Prints it; the exit code is 0.
+    fn print(self, output: Output) -> Result<ExitCode> {
+        let mut out = std::io::stdout().lock();
+        match output {
+            Output::Json => writeln!(out, "{}", self.json)?,
+            Output::Text => writeln!(out, "{}", self.text)?,
+        }
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// `kumo chain import`.
@@ -60,5 +95,40 @@ pub fn run(command: ChainCommand, output: Output) -> Result<ExitCode> {
     match command {
         ChainCommand::Import(arguments) => import::run(&arguments, output),
         ChainCommand::Statetest(arguments) => statetest::run(&arguments, output),
+        ChainCommand::Verify(arguments) => verify::run(&arguments)?.print(output),
+        ChainCommand::Snapshot(command) => snapshot::run(command)?.print(output),
+    }
+}
+
+/// Directory of the chain: that of a node has it below itself, any other is taken as it is.
+fn chain_dir(state: &Path) -> PathBuf {
+    if state.join(CHAIN_FILE).exists() { state.into() } else { state.join(CHAIN_DIR) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Address, U256};
+    use chain::{Chain, ChainConfig, GenesisSpec};
+
+    #[test]
+    fn a_copied_chain_verifies_to_the_same_head() {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, copy, file) = (dir.path().join("rpc"), dir.path().join("copy"), dir.path().join("file"));
+        let alloc = [(Address::repeat_byte(1), U256::from(7))].into();
+        let spec = GenesisSpec { chain_id: 1, gas_limit: 1_000_000, alloc, ..Default::default() };
+        let head = Chain::open(&node.join(CHAIN_DIR), &spec, ChainConfig::default()).unwrap().head().hash;
+        let export = snapshot::Export { state: node.clone(), out: file.clone() };
+        let exported = snapshot::run(snapshot::SnapshotCommand::Export(export)).unwrap();
+        let import = snapshot::Import { file, state: copy.clone() };
+        snapshot::run(snapshot::SnapshotCommand::Import(import)).unwrap();
+        for state in [&node, &copy, &copy.join(CHAIN_DIR)] {
+            let found = verify::run(&verify::Arguments { state: state.clone() }).unwrap();
+            assert_eq!(found.json["hash"], head.to_string());
+            assert_eq!(found.json["hash"], exported.json["hash"]);
+            assert!(found.text.contains(&head.to_string()), "{}", found.text);
+        }
+        let nowhere = verify::run(&verify::Arguments { state: dir.path().join("nowhere") }).err().unwrap().to_string();
+        assert!(nowhere.contains("nowhere"), "{nowhere}");
     }
 }

@@ -166,7 +166,7 @@ async fn wait_ready(network: &Network, storage_nodes: usize, providers: usize) -
 
 /// Starts the node `name` (`validator-0`, `storage-3`, `rpc`, …) of a plan.
 async fn start_node(plan: &Plan, shared: &Shared, name: &str) -> Result<Running> {
-    let network = plan.network.clone();
+    let (network, chain) = (plan.network.clone(), plan.options.chain);
     let dir = plan.node_dir(name);
     let (kind, index) = match name.rsplit_once('-') {
         Some((kind, index)) => (kind, index.parse::<usize>().wrap_err("node names end in a number")?),
@@ -175,11 +175,11 @@ async fn start_node(plan: &Plan, shared: &Shared, name: &str) -> Result<Running>
     match kind {
         "validator" => {
             let shared = (index == SHARED_SEAT).then(|| shared.clone());
-            roles::validator::start(roles::validator::Config { network, seat: index, dir, shared }).await
+            roles::validator::start(roles::validator::Config { network, seat: index, dir, shared, chain }).await
         }
         "rpc" => {
             let local = Some((shared.clone(), SHARED_SEAT));
-            roles::rpc::start(roles::rpc::Config { network, dir, listen: None, local }).await
+            roles::rpc::start(roles::rpc::Config { network, dir, listen: None, local, chain }).await
         }
         "gateway" => roles::gateway::start(roles::gateway::Config { network, dir, listen: None }).await,
         "storage" => {

@@ -5,7 +5,7 @@
 
 use crate::locate;
 use crate::roles::free_port;
-use crate::roles::validator::KEY_FILE;
+use crate::roles::validator::{ChainOptions, KEY_FILE};
 use alloy_primitives::{Address, U256};
 use eyre::{Context, Result, bail, ensure, eyre};
 use protocol::network::{DEV_CHAIN_ID, Genesis, Network, Validator};
@@ -44,6 +44,8 @@ pub struct Options {
     pub dishonest: usize,
     /// Least time between blocks, milliseconds.
     pub block_millis: u64,
+    /// How the validators keep their chains.
+    pub chain: ChainOptions,
 }
 
 impl Default for Options {
@@ -56,6 +58,7 @@ impl Default for Options {
             providers: 4,
             dishonest: 0,
             block_millis: 200,
+            chain: ChainOptions::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +32,7 @@ pub struct Running {
     cancel: CancellationToken,
     tasks: TaskTracker,
     finish: Vec<Finish>,
+    failure: watch::Sender<Option<String>>,
     _lock: Option<std::fs::File>,
 }
 
@@ -42,6 +44,7 @@ impl Running {
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
             finish: Vec::new(),
+            failure: watch::Sender::new(None),
             _lock: None,
         }
     }
@@ -65,6 +68,21 @@ impl Running {
                 () = task => {}
             }
         });
+    }
+
+    /// Where a task says why the role cannot go on.
+    pub fn failure(&self) -> watch::Sender<Option<String>> {
+        self.failure.clone()
+    }
+
+    /// Waits until the role cannot go on; returns why.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // The sender lives in `self`, so the wait cannot fail.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Adds a step of the stop; the steps run in reverse order of their addition, after all tasks ended.

@@ -4,7 +4,7 @@
 
 use super::handover::Handover;
 use super::shared::Shared;
-use super::validator::{open_chain, socket_of};
+use super::validator::{ChainOptions, open_chain, socket_of};
 use super::{Running, lock_directory};
 use crate::follower::{self, Sink};
 use crate::seam;
@@ -32,6 +32,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// What the validator of this process shares, and its seat.
     pub local: Option<(Shared, usize)>,
+    /// How it keeps its chain, where it has one of its own.
+    pub chain: ChainOptions,
 }
 
 /// Starts an rpc node; returns when it serves.
@@ -46,15 +48,17 @@ pub async fn start(config: Config) -> Result<Running> {
     let shared = config.local.as_ref().map(|(shared, _)| shared.clone()).unwrap_or_default();
     let chain = match shared.chain().await {
         Some(chain) => chain,
-        None => open_chain(&config.dir, &config.network).await?,
+        None => open_chain(&config.dir, &config.network, config.chain).await?,
     };
     let validators = clients(&config.network)?;
     let sink = Arc::new(Executor { chain: chain.clone(), shared });
     let committee = Arc::new(Committee::new(&config.network.validators, config.network.chain_id)?);
     let follow = follower::follow(validators.clone(), committee, sink);
+    let failure = role.failure();
     role.spawn(async move {
         if let Err(error) = follow.await {
             tracing::error!(%error, "the rpc node stopped following: its state is behind; restart it");
+            failure.send_replace(Some(format!("{error:#}")));
         }
     });
     let (broadcast, handing_over) = Handover::new(validators, config.local);

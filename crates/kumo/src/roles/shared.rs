@@ -4,7 +4,7 @@
 //! between the two who could lie. While the validator runs, only it moves the chain. When it stops or fails, the rpc role
 //! follows the other validators on the same chain, and hands it back when the validator starts again.
 
-use super::validator::open_chain;
+use super::validator::{ChainOptions, open_chain};
 use chain::Chain;
 use eyre::Result;
 use parking_lot::Mutex;
@@ -32,12 +32,12 @@ impl Shared {
     ///
     /// # Errors
     /// When the network file has no genesis or the state cannot be opened.
-    pub async fn open(&self, dir: &Path, network: &Network) -> Result<Chain> {
+    pub async fn open(&self, dir: &Path, network: &Network, options: ChainOptions) -> Result<Chain> {
         let mut opened = self.0.chain.lock().await;
         if let Some(chain) = &*opened {
             return Ok(chain.clone());
         }
-        let chain = open_chain(dir, network).await?;
+        let chain = open_chain(dir, network, options).await?;
         *opened = Some(chain.clone());
         Ok(chain)
     }

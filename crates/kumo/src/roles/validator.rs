@@ -8,7 +8,7 @@ use ::gateway::backend::{Answer, ValidatorBackend};
 use ::gateway::problem;
 use async_trait::async_trait;
 use bytes::Bytes;
-use chain::Chain;
+use chain::{Chain, ChainConfig};
 use eyre::{Context, Result, ensure, eyre};
 use protocol::api::{CertifiedBlock, FinalizedPage, SubmitResponse, ValidatorStatus};
 use protocol::network::Network;
@@ -31,10 +31,14 @@ pub struct Config {
     pub dir: PathBuf,
     /// What it shares with the rpc role of this process, if there is one.
     pub shared: Option<Shared>,
+    /// How it keeps its chain.
+    pub chain: ChainOptions,
 }
 
 /// File in a validator's directory that holds its keys.
 pub const KEY_FILE: &str = "validator.key";
+/// Directory of the chain in the directory of a validator or an rpc node.
+pub const CHAIN_DIR: &str = "chain";
 
 /// Starts a validator; returns when it serves, not when the first block is final.
 ///
@@ -59,7 +63,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let p2p: SocketAddr = seat.p2p.parse().wrap_err_with(|| format!("seat {}: p2p {:?}", config.seat, seat.p2p))?;
     let api = listen("validator API", socket_of(&seat.api)?).await?;
     let shared = config.shared.clone().unwrap_or_default();
-    let chain = shared.open(&config.dir, &config.network).await?;
+    let chain = shared.open(&config.dir, &config.network, config.chain).await?;
     shared.take_over();
     let released = shared.clone();
     role.on_stop(move || async move { released.release() });
@@ -72,10 +76,12 @@ pub async fn start(config: Config) -> Result<Running> {
     };
     shared.attach(sequencer.clone());
     let mut failed = sequencer.failed();
+    let failure = role.failure();
     let seat_number = config.seat;
     role.spawn(async move {
         if let Ok(reason) = failed.wait_for(Option::is_some).await {
             tracing::error!(seat = seat_number, reason = reason.as_deref(), "the validator stopped; restart it");
+            failure.send_replace(reason.clone());
             shared.release();
         }
     });
@@ -87,14 +93,31 @@ pub async fn start(config: Config) -> Result<Running> {
     Ok(role)
 }
 
+/// How a node keeps its chain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChainOptions {
+    /// History and cache.
+    pub config: ChainConfig,
+    /// Whether everything in the directory is checked before it is used.
+    pub verify: bool,
+}
+
 /// Opens the settlement chain below `dir`, on a blocking thread.
 ///
 /// # Errors
-/// When the network file has no genesis or the state cannot be opened.
-pub async fn open_chain(dir: &Path, network: &Network) -> Result<Chain> {
+/// When the network file has no genesis, or the state cannot be opened or is not what it should be.
+pub async fn open_chain(dir: &Path, network: &Network, options: ChainOptions) -> Result<Chain> {
     let spec = genesis::spec(network)?;
-    let dir = dir.join("chain");
-    Ok(tokio::task::spawn_blocking(move || Chain::open(&dir, &spec, Default::default())).await??)
+    let dir = dir.join(CHAIN_DIR);
+    let open = move || {
+        let ChainOptions { config, verify } = options;
+        if verify && dir.join(chain::CHAIN_FILE).exists() {
+            let found = chain::verify_directory(&dir, config.cache_bytes)?;
+            tracing::info!(head = found.head, root = %found.state_root, accounts = found.accounts, "the chain is verified");
+        }
+        Chain::open(&dir, &spec, config)
+    };
+    Ok(tokio::task::spawn_blocking(open).await??)
 }
 
 /// `127.0.0.1:8545` of `http://127.0.0.1:8545/…`.
