@@ -36,7 +36,7 @@ mod import;
 mod logs;
 mod pending;
 pub mod pool;
-mod precompiles;
+pub mod precompiles;
 pub mod predeploys;
 mod proof;
 mod propose;

@@ -1,7 +1,7 @@
 //! Block 0 of the settlement chain, from the network file and the committed contract artifacts.
 
-use chain::GenesisSpec;
 use chain::predeploys::system_contracts;
+use chain::{GenesisSpec, MintRules};
 use eyre::{Result, eyre};
 use protocol::abi;
 use protocol::network::{Genesis, Network};
@@ -30,5 +30,10 @@ pub fn spec(network: &Network) -> Result<GenesisSpec> {
         predeploys: system_contracts(genesis.authority),
         fee_recipient_vault: Some(abi::FEE_VAULT),
         randomness: Some(abi::RANDOMNESS),
+        mint: genesis.mint.as_ref().map(|mint| MintRules {
+            epoch_blocks: mint.epoch_blocks,
+            cap_wei: mint.cap,
+            minters: mint.minters.clone(),
+        }),
     })
 }

@@ -74,4 +74,20 @@ pub struct Genesis {
     /// Balances in wei.
     #[schema(value_type = BTreeMap<String, String>)]
     pub alloc: BTreeMap<Address, U256>,
+    /// Who may make coin later; absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mint: Option<Mint>,
+}
+
+/// Who may make coin after genesis, and how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Mint {
+    /// Blocks of an epoch (1..).
+    pub epoch_blocks: u64,
+    /// Wei that all minters together may mint in one epoch.
+    #[schema(value_type = String)]
+    pub cap: U256,
+    /// Contracts that may mint.
+    #[schema(value_type = Vec<String>)]
+    pub minters: Vec<Address>,
 }

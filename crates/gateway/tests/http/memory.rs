@@ -228,8 +228,8 @@ pub fn provider(address: Address) -> ProviderInfo {
 impl Backend for Memory {
     async fn network(&self) -> Answer<Network> {
         let account = Account { address: Address::repeat_byte(1), private_key: B256::repeat_byte(0x5e) };
-        let genesis =
-            Genesis { timestamp: 1, gas_limit: 2, block_millis: 200, authority: Address::ZERO, alloc: BTreeMap::new() };
+        let (authority, alloc) = (Address::ZERO, BTreeMap::new());
+        let genesis = Genesis { timestamp: 1, gas_limit: 2, block_millis: 200, authority, alloc, mint: None };
         Ok(Network {
             chain_id: 5886,
             dev: true,

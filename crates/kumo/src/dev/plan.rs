@@ -8,7 +8,8 @@ use crate::roles::free_port;
 use crate::roles::validator::{ChainOptions, KEY_FILE};
 use alloy_primitives::{Address, U256};
 use eyre::{Context, Result, bail, ensure, eyre};
-use protocol::network::{DEV_CHAIN_ID, Genesis, Network, Validator};
+use protocol::abi;
+use protocol::network::{DEV_CHAIN_ID, Genesis, Mint, Network, Validator};
 use sdk::Wallet;
 use sequencer::ValidatorKeys;
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub const VALIDATORS_MAX: usize = 16;
 pub const STORAGE_NODES_MAX: usize = 64;
 /// Most compute providers in one process.
 pub const PROVIDERS_MAX: usize = 64;
+/// A day, in milliseconds: the epoch of minting.
+const DAY_MILLIS: u64 = 86_400_000;
 /// Whole AKE given to each development account at genesis.
 const DEV_ACCOUNT_AKE: u64 = 10_000;
 /// Whole AKE given to each node that exists at genesis, for stake and gas.
@@ -149,7 +152,7 @@ fn create(state: &Path, options: &Options) -> Result<Network> {
         dev: true,
         rpc: String::new(),
         gateway: String::new(),
-        contracts: protocol::abi::CONTRACTS.iter().map(|(n, a)| ((*n).to_owned(), *a)).collect(),
+        contracts: abi::CONTRACTS.iter().chain(&abi::PRECOMPILES).map(|(n, a)| ((*n).to_owned(), *a)).collect(),
         accounts,
         validators,
         genesis: Some(Genesis {
@@ -157,9 +160,20 @@ fn create(state: &Path, options: &Options) -> Result<Network> {
             gas_limit: GAS_LIMIT,
             block_millis: options.block_millis,
             authority,
+            mint: Some(mint(&alloc, options.block_millis)),
             alloc,
         }),
     })
+}
+
+/// One part in a hundred of the genesis supply a day, by the contracts for emission and for coin from other chains.
+fn mint(alloc: &BTreeMap<Address, U256>, block_millis: u64) -> Mint {
+    let supply = alloc.values().fold(U256::ZERO, |sum, balance| sum.saturating_add(*balance));
+    Mint {
+        epoch_blocks: DAY_MILLIS.div_ceil(block_millis.max(1)),
+        cap: supply / U256::from(100),
+        minters: vec![abi::EMISSION_CONTROLLER, abi::BRIDGE_GATEWAY],
+    }
 }
 
 fn validators(state: &Path, count: usize) -> Result<Vec<Validator>> {
