@@ -1,6 +1,7 @@
 //! All automation of the repository, in Rust.
 
 mod abi;
+mod bench;
 mod demo;
 mod guests;
 mod layers;
@@ -22,6 +23,9 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measure the chain against a peer in the same run.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Run the contract tests and check the size of the contracts.
     Contracts,
     /// Build the release program, run the whole demo and check its report.
@@ -39,6 +43,7 @@ enum Task {
 fn main() -> eyre::Result<()> {
     match Arguments::parse().command {
         Task::Abi { check } => abi::run(check),
+        Task::Bench(bench) => bench::run(&bench),
         Task::Contracts => abi::test(),
         Task::Demo => demo::run(),
         Task::Guests { check } => guests::run(check),

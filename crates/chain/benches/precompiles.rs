@@ -12,7 +12,7 @@ use alloy_sol_types::SolCall;
 use criterion::{Criterion, criterion_group, criterion_main};
 use proof::possession::{self, PossessionError};
 use protocol::abi::{self, ICertificateVerifier, INativeMinter, IRandomness, IStorageProofs};
-use revm::{Context, MainContext, database::EmptyDB, handler::EthPrecompiles};
+use revm::{Context, MainContext, database::EmptyDB, handler::EthPrecompiles, primitives::hardfork::SpecId};
 use std::time::{Duration, Instant};
 
 const ECRECOVER: Address = address!("0x0000000000000000000000000000000000000001");
@@ -113,7 +113,7 @@ fn nanoseconds(precompiles: &PrecompilesMap, case: &Case) -> f64 {
 }
 
 fn precompiles(criterion: &mut Criterion) {
-    let mut installed = PrecompilesMap::from(EthPrecompiles::default());
+    let mut installed = PrecompilesMap::from(EthPrecompiles::new(SpecId::OSAKA));
     chain::precompiles::extend(&mut installed, Some(abi::RANDOMNESS));
     let cases = cases();
     let mut group = criterion.benchmark_group("precompiles");

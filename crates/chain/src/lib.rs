@@ -63,11 +63,7 @@ pub use logs::{LOG_BLOCKS_MAX, LOG_RESULTS_MAX, LogFilter};
 pub use precompiles::minter::MintRules;
 pub use proof::PROOF_SLOTS_MAX;
 pub use state::StateView;
-<<<<<<< HEAD
-pub use store::{Exported, FILE as CHAIN_FILE, Verified, export_snapshot, import_snapshot, verify_directory};
-=======
 pub use statetest::{StateTestFailure, StateTestReport, run_state_tests};
-pub use store::{Exported, Verified, export_snapshot, import_snapshot, verify_directory};
->>>>>>> import
+pub use store::{Exported, FILE as CHAIN_FILE, Verified, export_snapshot, import_snapshot, verify_directory};
 pub use supply::Supply;
 pub use transactions::{InvalidTransaction, TRANSACTION_BYTES_MAX, TRANSACTION_GAS_MAX};

@@ -53,15 +53,12 @@ pub enum Command {
         after_help = "Examples:\n  kumo node --role rpc --state ./eth --ports auto --config-out eth.json\n  kumo node --role provider --network net.json --state ./my-provider\n  kumo node --role storage --network net.json --state ./my-disk --capacity 10Gi"
     )]
     Node(NodeArguments),
-    /// Check a chain on disk, or copy it: for chains that no node uses at the moment
+    /// Import an Ethereum chain, run state tests, check or copy a chain on disk
     #[command(subcommand)]
     Chain(ChainCommand),
     /// Check this machine and the network: reachability, chain, storage, disk, limits
     #[command(after_help = "Example:\n  kumo doctor --network net.json --output json")]
     Doctor,
-    /// Import an Ethereum chain, run state tests
-    #[command(subcommand)]
-    Chain(ChainCommand),
     /// What a user does: store, job, provider, wallet.
     #[command(flatten)]
     User(cli::Command),

@@ -3,7 +3,6 @@
 use clap::Parser as _;
 use cli::{Context, Exit, Failure, Output};
 use eyre::Report;
-use kumo::chain::ChainCommand;
 use kumo::args::{Arguments, Command, DemoArguments, DevArguments, InitArguments, NodeArguments, Ports};
 use kumo::chain::ChainCommand;
 use kumo::dev::DevNetwork;
@@ -168,15 +167,6 @@ async fn run_node(arguments: NodeArguments, network: protocol::network::Network)
     };
     role.stop().await;
     failure.map_or(Ok(ExitCode::SUCCESS), |reason| Err(Report::msg(reason)))
-}
-
-async fn run_chain(command: ChainCommand, output: Output) -> eyre::Result<ExitCode> {
-    let done = tokio::task::spawn_blocking(move || command.run()).await??;
-    match output {
-        Output::Json => print(&done.json.to_string())?,
-        Output::Text => print(&done.text)?,
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn run_imported(started: (Running, Served), arguments: &NodeArguments) -> eyre::Result<ExitCode> {

@@ -78,11 +78,8 @@ pub const CONTRACTS: [(&str, Address); 11] = [
 ];
 
 /// Name and address of every precompile that is not a predeploy as well; the network file names them, too.
-pub const PRECOMPILES: [(&str, Address); 3] = [
-    ("NativeMinter", NATIVE_MINTER),
-    ("CertificateVerifier", CERTIFICATE_VERIFIER),
-    ("StorageProofs", STORAGE_PROOFS),
-];
+pub const PRECOMPILES: [(&str, Address); 3] =
+    [("NativeMinter", NATIVE_MINTER), ("CertificateVerifier", CERTIFICATE_VERIFIER), ("StorageProofs", STORAGE_PROOFS)];
 
 /// Role bit of a compute provider in `IProviderRegistry.Profile.roles` is `1 << ROLE_COMPUTE`.
 pub const ROLE_COMPUTE: u8 = 0;

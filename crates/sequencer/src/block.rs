@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::randomness::REVEAL_BYTES;
 use bytes::{BufMut, Bytes};
-use commonware_codec::{Buf, Encode as _, EncodeSize, Error, RangeCfg, Read, ReadExt as _, Write};
+use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt as _, Write};
 use commonware_consensus::types::Height;
 use commonware_cryptography::{Digestible, Hasher as _, Sha256, sha256};
 

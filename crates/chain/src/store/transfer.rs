@@ -418,6 +418,9 @@ impl RowWriter {
     }
 }
 
+/// A row of the file: what it belongs to, key, value.
+type Row = (Part, Vec<u8>, Vec<u8>);
+
 /// Reads rows, hashes them, and keeps their order.
 struct RowReader {
     path: PathBuf,
@@ -458,7 +461,7 @@ impl RowReader {
     }
 
     /// The next row; `None` when the file ended as it should.
-    fn next(&mut self) -> Result<Option<(Part, Vec<u8>, Vec<u8>)>, ChainError> {
+    fn next(&mut self) -> Result<Option<Row>, ChainError> {
         let head = self.read(6)?;
         let (part, key_length) = (head[0], usize::from(head[1]));
         let length = u32::from_be_bytes([head[2], head[3], head[4], head[5]]) as usize;

@@ -15,7 +15,8 @@ fn account(wei: u64) -> Option<TrieAccount> {
 }
 
 fn overlay(accounts: &[(Option<TrieAccount>, Option<TrieAccount>)]) -> Overlay {
-    let change = |(index, (old, new)): (usize, &(_, _))| (Address::with_last_byte(index as u8), Change { old: *old, new: *new });
+    let change =
+        |(index, (old, new)): (usize, &(_, _))| (Address::with_last_byte(index as u8), Change { old: *old, new: *new });
     Overlay { accounts: accounts.iter().enumerate().map(change).collect(), ..Default::default() }
 }
 
@@ -28,7 +29,9 @@ fn a_block_that_moves_coin_is_accepted() {
 
 #[test]
 fn a_block_that_makes_or_destroys_coin_is_refused_with_both_sums() {
-    for (after, changes) in [(6, [(account(5), account(2)), (None, account(4))]), (4, [(account(5), None), (None, account(4))])] {
+    for (after, changes) in
+        [(6, [(account(5), account(2)), (None, account(4))]), (4, [(account(5), None), (None, account(4))])]
+    {
         let error = check_balances(9, &overlay(&changes)).unwrap_err();
         let expected = [U256::from(5), U256::from(after), U256::ZERO];
         assert!(
@@ -43,12 +46,27 @@ fn a_block_that_makes_or_destroys_coin_is_refused_with_both_sums() {
 /// One thing that somebody does with coin.
 #[derive(Clone, Debug)]
 enum Move {
-    Transfer { from: u8, to: u8, wei: u128 },
+    Transfer {
+        from: u8,
+        to: u8,
+        wei: u128,
+    },
     /// A contract that keeps what it was given.
-    Create { from: u8, wei: u128 },
+    Create {
+        from: u8,
+        wei: u128,
+    },
     /// A contract that destroys itself while it is made, in favour of itself or of another.
-    Destroy { from: u8, wei: u128, heir: Option<u8> },
-    Mint { from: u8, to: u8, wei: u128 },
+    Destroy {
+        from: u8,
+        wei: u128,
+        heir: Option<u8>,
+    },
+    Mint {
+        from: u8,
+        to: u8,
+        wei: u128,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Move> {

@@ -4,6 +4,7 @@
 //! `cargo xtask bench chain` installs anvil, builds the program and runs this. Each server is started on an empty state
 //! for each round; what is signed is the same for all. CPU time is that of the server's process, all threads.
 
+mod logs;
 mod measure;
 mod peer;
 mod report;
@@ -15,7 +16,7 @@ use eyre::{Context as _, Result, ensure};
 use peer::{Kind, Peer, Programs};
 use report::{Round, Rounds};
 use std::path::PathBuf;
-use work::Work;
+use work::{LogWork, Work};
 
 /// Blocks a chain makes before it is measured, so that starting is over.
 const BLOCKS_BEFORE: u64 = 3;
@@ -50,6 +51,9 @@ struct Arguments {
     /// Calls of each read method
     #[arg(long, default_value_t = 500)]
     reads: usize,
+    /// Measure `eth_getLogs` over 10,000 blocks, too, in the first round
+    #[arg(long)]
+    logs: bool,
     /// How anvil makes blocks: words of its command line; `--block-time 0.2` is Kumo's pace
     #[arg(long, default_value = "--block-time 0.2")]
     anvil_mining: String,
@@ -74,10 +78,14 @@ fn main() -> Result<()> {
         anvil_mining: arguments.anvil_mining.split_whitespace().map(Into::into).collect(),
     };
     let work = Work::sign(arguments.senders, arguments.transactions, arguments.singles, &loads);
+    let logs = LogWork::sign(logs::TRANSFERS);
     let mut rounds = Rounds::new();
     for round in 1..=arguments.rounds {
         for kind in &peers {
-            let measured = measure(*kind, &programs, &work, &arguments).wrap_err_with(|| kind.name())?;
+            let mut measured = measure(*kind, &programs, &work, &arguments).wrap_err_with(|| kind.name())?;
+            if arguments.logs && round == 1 {
+                measured.logs = measure_logs(*kind, &programs, &logs, &arguments)?;
+            }
             eprintln!("round {round}, {}: {}", kind.name(), serde_json::to_string(&measured)?);
             rounds.entry(kind.name()).or_default().push(measured);
         }
@@ -99,6 +107,20 @@ fn load_of(name: &str) -> Result<work::Kind> {
     let known = [work::Kind::Transfers, work::Kind::Erc20, work::Kind::Mixed];
     let found = known.into_iter().find(|kind| kind.name() == name);
     found.ok_or_else(|| eyre::eyre!("--loads {name}: known are transfers, erc20, mixed"))
+}
+
+/// On a server of its own; once for Kumo, where the number of validators makes no difference.
+fn measure_logs(
+    kind: Kind,
+    programs: &Programs,
+    work: &LogWork,
+    arguments: &Arguments,
+) -> Result<Option<measure::Times>> {
+    match kind {
+        Kind::Anvil => Ok(Some(logs::of_anvil(&Peer::start(kind, programs, &arguments.directory)?, work)?)),
+        Kind::Kumo(1) => Ok(Some(logs::of_kumo(&arguments.directory, work)?)),
+        Kind::Kumo(_) => Ok(None),
+    }
 }
 
 fn measure(kind: Kind, programs: &Programs, work: &Work, arguments: &Arguments) -> Result<Round> {

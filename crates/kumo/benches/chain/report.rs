@@ -13,6 +13,8 @@ pub struct Round {
     pub receipt: Option<Times>,
     /// By method.
     pub reads: BTreeMap<&'static str, Times>,
+    /// `eth_getLogs` over 10,000 sparse blocks.
+    pub logs: Option<Times>,
     /// Most memory held, in MiB.
     pub memory_mib: u64,
 }
@@ -60,6 +62,8 @@ pub fn table(rounds: &Rounds) -> String {
         line(format!("{method}, p50 ms"), &|round| round.reads.get(method).map(|times| times.p50));
         line(format!("{method}, p99 ms"), &|round| round.reads.get(method).map(|times| times.p99));
     }
+    line("eth_getLogs over 10,000 sparse blocks, p50 ms".into(), &|round| round.logs.as_ref().map(|times| times.p50));
+    line("eth_getLogs over 10,000 sparse blocks, p99 ms".into(), &|round| round.logs.as_ref().map(|times| times.p99));
     line("peak memory, MiB".into(), &|round| Some(round.memory_mib as f64));
     let mut table = format!("| median (min–max) | {} |\n", rounds.keys().cloned().collect::<Vec<_>>().join(" | "));
     table.push_str(&format!("|---|{}\n", "---|".repeat(rounds.len())));

@@ -67,6 +67,33 @@ pub struct Work {
     pub nonces: Vec<(Address, u64)>,
 }
 
+/// A token whose transfers are the logs to be found.
+pub struct LogWork {
+    /// Who creates the token and sends it; to be given coin first.
+    pub sender: Address,
+    /// The token.
+    pub token: Address,
+    /// Creates the token and mints.
+    pub before: Vec<Bytes>,
+    /// Transfers, one log each.
+    pub transfers: Vec<Bytes>,
+}
+
+impl LogWork {
+    /// Signs everything.
+    pub fn sign(transfers: u64) -> Self {
+        let signer = PrivateKeySigner::from_bytes(&keccak256("kumo bench logs")).expect("a hash is in range");
+        let (sender, mut account) = (signer.address(), Account { signer, nonce: 0 });
+        let token = sender.create(0);
+        let before = vec![
+            account.sign(TxKind::Create, 0, 1_000_000, creation()),
+            account.sign(TxKind::Call(token), 0, 150_000, call("mint(uint256)", &[U256::from(1_000_000)])),
+        ];
+        let transfers = (0..transfers).map(|seed| account.sign_one(Kind::Erc20, seed, token)).collect();
+        Self { sender, token, before, transfers }
+    }
+}
+
 impl Kind {
     /// Name in reports.
     pub fn name(self) -> &'static str {

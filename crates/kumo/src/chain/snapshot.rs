@@ -62,6 +62,8 @@ pub fn run(command: SnapshotCommand) -> Result<Done> {
 fn told(what: &str, place: &std::path::Path, done: &Exported) -> Done {
     let Exported { head, hash, state_root, rows, bytes } = done;
     let place = place.display();
-    let text = format!("{what} {place}\n  head        {head} {hash}\n  state root  {state_root}\n  size        {rows} rows, {bytes} bytes");
+    let text = format!(
+        "{what} {place}\n  head        {head} {hash}\n  state root  {state_root}\n  size        {rows} rows, {bytes} bytes"
+    );
     Done { text, json: json!({ "head": head, "hash": hash, "state_root": state_root, "rows": rows, "bytes": bytes }) }
 }

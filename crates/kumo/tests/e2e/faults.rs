@@ -43,6 +43,7 @@ impl World {
             providers,
             dishonest,
             block_millis: 100,
+            chain: Default::default(),
         };
         let network = DevNetwork::start(options).await.unwrap();
         network.ready().await.unwrap();

@@ -134,7 +134,9 @@ fn challenges_out_of_range_are_named() {
         ask(&test.chain, message(NOBODY, STORAGE_PROOFS, call.abi_encode()))
     };
     assert!(draw(1 << 60, U256::from(256)).is_success());
-    for (size, challenges) in [(0, U256::from(1)), ((1 << 60) + 1, U256::from(1)), (1, U256::from(257)), (1, U256::MAX), (1, U256::ZERO)] {
+    for (size, challenges) in
+        [(0, U256::from(1)), ((1 << 60) + 1, U256::from(1)), (1, U256::from(257)), (1, U256::MAX), (1, U256::ZERO)]
+    {
         refused(&draw(size, challenges), IStorageProofs::ChallengeOutOfRange { size, challenges });
     }
     let none = IStorageProofs::verifyBatchCall { indices: vec![], ..tebibyte() };
@@ -167,9 +169,8 @@ fn calldata() -> impl Strategy<Value = (usize, Vec<u8>)> {
         any::<[u8; 32]>(),
         Just([0xff; 32]),
     ];
-    (0usize..4, selectors, prop::collection::vec(word, 0..24), prop::collection::vec(any::<u8>(), 0..33)).prop_map(
-        |(target, selector, words, tail)| (target, [selector.as_slice(), &words.concat(), &tail].concat()),
-    )
+    (0usize..4, selectors, prop::collection::vec(word, 0..24), prop::collection::vec(any::<u8>(), 0..33))
+        .prop_map(|(target, selector, words, tail)| (target, [selector.as_slice(), &words.concat(), &tail].concat()))
 }
 
 #[test]

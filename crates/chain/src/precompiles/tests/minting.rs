@@ -29,7 +29,8 @@ fn a_minter_makes_coin_and_everybody_sees_it() {
     assert_eq!(status(&record), [true]);
     let log = &record.receipts[0].logs()[0];
     assert_eq!(log.address, NATIVE_MINTER);
-    let event = INativeMinter::Minted { minter: signer(1).address(), to: NOBODY, amount: U256::from(COIN), epoch: U256::ZERO };
+    let event =
+        INativeMinter::Minted { minter: signer(1).address(), to: NOBODY, amount: U256::from(COIN), epoch: U256::ZERO };
     assert_eq!(INativeMinter::Minted::decode_log_data(&log.data).unwrap(), event);
     assert_eq!(balance(&test.chain, NOBODY), U256::from(COIN));
     assert_eq!(minted(&test.chain), (U256::from(COIN), U256::from(COIN)));
@@ -64,8 +65,10 @@ fn the_rules_of_minting_are_part_of_the_genesis_hash() {
         Some(MintRules { cap_wei: U256::from(CAP + 1), ..rules.clone() }),
         Some(MintRules { minters: vec![MINTER], ..rules.clone() }),
     ];
-    let hashes: std::collections::BTreeSet<_> =
-        variants.iter().map(|mint| open(&GenesisSpec { mint: mint.clone(), ..genesis() }).chain.genesis_hash()).collect();
+    let hashes: std::collections::BTreeSet<_> = variants
+        .iter()
+        .map(|mint| open(&GenesisSpec { mint: mint.clone(), ..genesis() }).chain.genesis_hash())
+        .collect();
     assert_eq!(hashes.len(), variants.len());
     let timeless = GenesisSpec { mint: Some(MintRules { epoch_blocks: 0, ..rules }), ..genesis() };
     let dir = tempfile::tempdir().unwrap();
@@ -140,10 +143,8 @@ fn what_a_reverted_frame_minted_was_never_minted() {
         contract(MINTER, &forwarder(NATIVE_MINTER, Forward::ThenRevert)),
         contract(OUTSIDER, &forwarder(MINTER, Forward::ThenStop)),
     ]);
-    let (_, record) = test.advance(&[
-        signed(2, call(0, OUTSIDER, mint(NOBODY, COIN))),
-        signed(2, call(1, MINTER, mint(NOBODY, COIN))),
-    ]);
+    let (_, record) = test
+        .advance(&[signed(2, call(0, OUTSIDER, mint(NOBODY, COIN))), signed(2, call(1, MINTER, mint(NOBODY, COIN)))]);
     assert_eq!(status(&record), [true, false]);
     assert!(record.receipts.iter().all(|receipt| receipt.logs().is_empty()));
     assert_eq!(balance(&test.chain, NOBODY), U256::ZERO);
@@ -191,7 +192,8 @@ fn coin_minted_to_a_contract_that_destroys_itself_is_burned() {
 fn calls_and_estimates_see_the_minter() {
     let test = open(&minting_genesis());
     let needed = ask(&test.chain, message(signer(1).address(), NATIVE_MINTER, mint(NOBODY, 1))).tx_gas_used();
-    let transaction = TxEip1559 { gas_limit: needed, max_fee_per_gas: FEE_MAX, ..call(0, NATIVE_MINTER, mint(NOBODY, 1)) };
+    let transaction =
+        TxEip1559 { gas_limit: needed, max_fee_per_gas: FEE_MAX, ..call(0, NATIVE_MINTER, mint(NOBODY, 1)) };
     let (_, record) = test.advance(&[signed(1, transaction)]);
     assert_eq!((status(&record), record.gas_used[0]), (vec![true], needed));
 }

@@ -97,7 +97,14 @@ fn next_env(chain: &Chain) -> EvmEnv {
 }
 
 fn message(from: Address, to: Address, data: impl Into<Bytes>) -> TxEnv {
-    TxEnv { caller: from, kind: TxKind::Call(to), data: data.into(), gas_limit: 16_000_000, chain_id: Some(CHAIN_ID), ..Default::default() }
+    TxEnv {
+        caller: from,
+        kind: TxKind::Call(to),
+        data: data.into(),
+        gas_limit: 16_000_000,
+        chain_id: Some(CHAIN_ID),
+        ..Default::default()
+    }
 }
 
 /// What a call on the head gives, without keeping it.

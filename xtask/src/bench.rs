@@ -1,0 +1,80 @@
+//! `cargo xtask bench chain`: anvil from npm, the release program, and the benchmark that compares them.
+
+use eyre::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The version that is compared with.
+const ANVIL: &str = "@foundry-rs/anvil@1.7.1";
+/// Folder below the target directory that anvil is installed in.
+const FOLDER: &str = "xtask/anvil";
+
+/// What to measure.
+#[derive(clap::Subcommand)]
+pub enum Bench {
+    /// Kumo and anvil with the same pre-signed load, in turns.
+    Chain {
+        /// Words for the benchmark, for example `-- --rounds 5 --peers anvil,kumo-1`; `-- --help` lists them.
+        #[arg(last = true)]
+        words: Vec<String>,
+    },
+}
+
+/// Installs, builds, runs.
+///
+/// # Errors
+/// When npm, the build or the benchmark fails.
+pub fn run(bench: &Bench) -> Result<()> {
+    let Bench::Chain { words } = bench;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = target_directory(&root)?;
+    let anvil = install(&target.join(FOLDER))?;
+    execute(Command::new(env!("CARGO")).args(["build", "--release", "--locked"]).current_dir(&root))?;
+    let kumo = target.join("release/kumo");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["bench", "--locked", "-p", "kumo", "--bench", "chain", "--", "--anvil"]).arg(anvil);
+    command.arg("--kumo").arg(kumo).arg("--directory").arg(target.join("bench")).args(words);
+    execute(command.current_dir(&root))
+}
+
+/// Installs the pinned anvil, unless it is there; returns the program itself, without npm's launcher around it.
+fn install(folder: &Path) -> Result<PathBuf> {
+    if program(folder).is_err() {
+        std::fs::create_dir_all(folder).wrap_err_with(|| format!("cannot make {}", folder.display()))?;
+        let words = ["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"];
+        execute(Command::new("npm").args(words).arg(folder).arg(ANVIL))?;
+    }
+    program(folder)
+}
+
+fn program(folder: &Path) -> Result<PathBuf> {
+    let packages = folder.join("node_modules/@foundry-rs");
+    let listed = packages.read_dir().wrap_err_with(|| format!("cannot read {}", packages.display()))?;
+    for package in listed {
+        let found = package?.path().join("bin/anvil");
+        if found.is_file() {
+            return Ok(found);
+        }
+    }
+    bail!("{} holds no anvil for this machine; its packages are for Linux, macOS and Windows", packages.display())
+}
+
+fn execute(command: &mut Command) -> Result<()> {
+    let status =
+        command.status().wrap_err_with(|| format!("cannot run {command:?}; is Node 20 or later installed?"))?;
+    ensure!(status.success(), "{command:?} failed: {status}");
+    Ok(())
+}
+
+fn target_directory(root: &Path) -> Result<PathBuf> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root)
+        .output()?;
+    let json: Value = serde_json::from_slice(&output.stdout)?;
+    match json["target_directory"].as_str() {
+        Some(path) => Ok(path.into()),
+        None => bail!("cargo metadata names no target directory"),
+    }
+}
