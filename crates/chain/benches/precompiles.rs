@@ -106,7 +106,9 @@ fn run(precompiles: &PrecompilesMap, case: &Case) -> u64 {
 fn nanoseconds(precompiles: &PrecompilesMap, case: &Case) -> f64 {
     let (start, mut runs) = (Instant::now(), 0u32);
     while start.elapsed() < PRICING {
-        (0..16).for_each(|_| drop(std::hint::black_box(run(precompiles, case))));
+        (0..16).for_each(|_| {
+            std::hint::black_box(run(precompiles, case));
+        });
         runs += 16;
     }
     start.elapsed().as_nanos() as f64 / f64::from(runs)

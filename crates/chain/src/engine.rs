@@ -260,6 +260,11 @@ impl Chain {
         self.snapshot().history_from()
     }
 
+    /// Blocks below the head whose state is kept; `None` if nothing is ever pruned.
+    pub fn history_blocks(&self) -> Option<u64> {
+        self.0.store.history_blocks()
+    }
+
     /// EVM environment in which the transactions of a block ran: for calls and traces on top of [`Chain::state`].
     pub fn evm_env(&self, header: &Header) -> EvmEnv {
         evm_env(&self.0.rules, header)

@@ -24,8 +24,8 @@ use crate::{
     supply::check_balances,
 };
 use alloy_consensus::{
-    EMPTY_OMMER_ROOT_HASH, Eip658Value, Header, Receipt, ReceiptEnvelope, TxEnvelope, constants::EMPTY_WITHDRAWALS,
-    transaction::Recovered,
+    EMPTY_OMMER_ROOT_HASH, Eip658Value, Header, Receipt, ReceiptEnvelope, Transaction as _, TxEnvelope,
+    constants::EMPTY_WITHDRAWALS, transaction::Recovered,
 };
 use alloy_eips::{
     eip1559::BaseFeeParams,
@@ -130,7 +130,18 @@ impl Rules {
 impl Execution {
     /// Begins the block that `header` (from [`next_header`]) describes, with the calls of the protocol.
     pub(crate) fn start(rules: &Rules, base: &Base, header: Header) -> Result<Self, ChainError> {
+        Self::start_with(rules, base, header, |_| Ok(()))
+    }
+
+    /// The same on a state that `prepare` may change first, for blocks that are only simulated.
+    pub(crate) fn start_with<E: From<ChainError>>(
+        rules: &Rules,
+        base: &Base,
+        header: Header,
+        prepare: impl FnOnce(&mut BlockState) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let mut execution = Self::bare(rules, base, header);
+        prepare(execution.evm.db_mut())?;
         match execution.rules.ethereum.clone() {
             Some(ethereum) => execution.prepare_imported(&ethereum)?,
             None => execution.prepare()?,
@@ -299,6 +310,7 @@ impl Execution {
             receipts_root,
             logs_bloom,
             gas_used: self.gas_used,
+            blob_gas_used: self.header.blob_gas_used.map(|_| blob_gas(&self.transactions)),
             ..self.header
         };
         let record = BlockRecord::new(header, self.transactions, self.senders, self.receipts);
@@ -341,6 +353,11 @@ impl Execution {
         }
         Ok(before.saturating_sub(after))
     }
+}
+
+/// Blob gas of transactions (EIP-4844).
+fn blob_gas(transactions: &[TxEnvelope]) -> u64 {
+    transactions.iter().filter_map(|tx| tx.blob_gas_used()).sum()
 }
 
 /// Environment of the EVM for the block of this header.

@@ -5,8 +5,10 @@
 //! the first is final.
 
 use crate::{
-    BlockAttributes, Chain, ChainError, Proposed, StateView,
+    BlockAttributes, BlockRecord, Chain, ChainError, Proposed, StateView,
+    engine::Base,
     execute::{Execution, Refusal, next_header},
+    state::Overlay,
     transactions::{BLOCK_BYTES_MAX, TRANSACTION_GAS_MIN},
 };
 use alloy_consensus::{Transaction, TxEnvelope, transaction::Recovered};
@@ -60,6 +62,29 @@ impl Chain {
             return Err(ChainError::Imported);
         }
         let base = self.base(parent).ok_or(ChainError::NotPending(parent))?;
+        let (record, overlay, verdicts) = self.build(&base, attributes, candidates)?;
+        let header_rlp = alloy_rlp::encode(&record.header).into();
+        let hash = self.hold(record, overlay)?;
+        let Verdicts { included, mut rejected, mut deferred } = verdicts;
+        rejected.sort_unstable();
+        deferred.sort_unstable();
+        Ok(Proposed { hash, header_rlp, included, rejected, deferred })
+    }
+
+    /// The block that a proposal on the head would give; it is kept nowhere.
+    pub(crate) fn preview(&self, attributes: BlockAttributes, candidates: &[Bytes]) -> Result<BlockRecord, ChainError> {
+        let head = self.head().hash;
+        let base = self.base(head).ok_or(ChainError::NotPending(head))?;
+        self.build(&base, attributes, candidates).map(|(record, _, _)| record)
+    }
+
+    /// Executes those of the candidates that fit on a block.
+    fn build(
+        &self,
+        base: &Base,
+        attributes: BlockAttributes,
+        candidates: &[Bytes],
+    ) -> Result<(BlockRecord, Overlay, Verdicts), ChainError> {
         let (timestamp, earliest) = (attributes.timestamp, base.record.header.timestamp);
         if timestamp < earliest {
             return Err(ChainError::Timestamp { timestamp, parent: earliest });
@@ -71,7 +96,7 @@ impl Chain {
         let base_fee = header.base_fee_per_gas.unwrap_or_default();
         let mut queue = self.queue(&candidates[..seen], base_fee, &mut verdicts);
 
-        let mut execution = Execution::start(self.rules(), &base, header)?;
+        let mut execution = Execution::start(self.rules(), base, header)?;
         while execution.gas_left() >= TRANSACTION_GAS_MIN
             && let Some(candidate) = queue.pop()
         {
@@ -80,12 +105,7 @@ impl Chain {
         verdicts.deferred.extend(queue.rest());
 
         let (record, overlay) = execution.finish()?;
-        let header_rlp = alloy_rlp::encode(&record.header).into();
-        let hash = self.hold(record, overlay)?;
-        let Verdicts { included, mut rejected, mut deferred } = verdicts;
-        rejected.sort_unstable();
-        deferred.sort_unstable();
-        Ok(Proposed { hash, header_rlp, included, rejected, deferred })
+        Ok((record, overlay, verdicts))
     }
 
     /// Decodes the candidates and sorts out those that cannot be in this block.

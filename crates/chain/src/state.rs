@@ -232,8 +232,28 @@ impl StateView {
 
     /// Every slot of an account that holds something. Only for states with tries.
     pub(crate) fn slots(&self, address: Address) -> Result<BTreeMap<U256, U256>, ChainError> {
+        self.slots_read(address, usize::MAX)
+    }
+
+    /// The same of any state, `None` if there are more than `max` or if finding them would read many more than that.
+    pub(crate) fn slots_up_to(&self, address: Address, max: usize) -> Result<Option<BTreeMap<U256, U256>>, ChainError> {
+        let changed = |overlay: &Arc<Overlay>| overlay.storage.keys().filter(|(owner, _)| *owner == address).count();
+        // Each changed slot may take one of those that are stored away.
+        let room: usize = self.overlays.iter().map(changed).sum();
+        let mut slots = self.slots_read(address, max.saturating_add(room).saturating_add(1))?;
+        if let (Some(past), Some(snapshot)) = (self.past, &self.snapshot) {
+            let Some(later) = snapshot.slots_changed_after(address, past, max)? else { return Ok(None) };
+            for slot in later {
+                slots.insert(slot, self.storage(address, slot)?);
+            }
+            slots.retain(|_, value| !value.is_zero());
+        }
+        Ok((slots.len() <= max).then_some(slots))
+    }
+
+    fn slots_read(&self, address: Address, stored_max: usize) -> Result<BTreeMap<U256, U256>, ChainError> {
         let mut slots = match &self.snapshot {
-            Some(snapshot) => snapshot.slots_of(address)?,
+            Some(snapshot) => snapshot.slots_of(address, stored_max)?,
             None => self.witness.as_ref().map_or(Ok(BTreeMap::new()), |witness| witness.slots_of(address))?,
         };
         for overlay in self.overlays.iter().rev() {

@@ -58,6 +58,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Blocks below the head whose state is kept; `None`: all.
+    pub(crate) fn history_blocks(&self) -> Option<u64> {
+        (self.history_blocks != ARCHIVE).then_some(self.history_blocks)
+    }
+
     /// Opens the chain in `dir`, or creates it from `genesis`. `history_blocks` changes how much history is kept.
     pub(crate) fn open(
         dir: &Path,

@@ -4,6 +4,7 @@ use crate::chain::ChainCommand;
 use crate::dev::plan;
 use crate::roles::validator::ChainOptions;
 use ::chain::ChainConfig;
+use ::chain::rpc::RpcLimits;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -59,9 +60,42 @@ pub enum Command {
     /// Check this machine and the network: reachability, chain, storage, disk, limits
     #[command(after_help = "Example:\n  kumo doctor --network net.json --output json")]
     Doctor,
+    /// Show what configuration file, environment and flags make of the settings of a node
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// What a user does: store, job, provider, wallet.
     #[command(flatten)]
     User(cli::Command),
+}
+
+/// `kumo config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every setting with its value and range
+    #[command(after_help = "Example:\n  KUMO_RPC_LOG_BLOCKS=500 kumo config show --origin --config kumo.toml")]
+    Show(ConfigShowArguments),
+}
+
+/// `kumo config show`.
+#[derive(Debug, Args)]
+pub struct ConfigShowArguments {
+    /// Print where each value came from: default, file, environment or flag
+    #[arg(long)]
+    pub origin: bool,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+/// Where the settings of a node come from, beside the environment.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConfigArguments {
+    /// Configuration file (TOML); also KUMO_CONFIG
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// rpc: one limit of the JSON-RPC, for example log_blocks=500; also KUMO_RPC_LOG_BLOCKS, or [rpc] of the file
+    #[arg(long = "rpc", value_name = "KEY=VALUE")]
+    pub rpc: Vec<String>,
 }
 
 /// `kumo demo`.
@@ -114,6 +148,9 @@ pub struct DevArguments {
     /// History and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub config: ConfigArguments,
 }
 
 /// How a node keeps its chain.
@@ -144,9 +181,10 @@ impl ChainArguments {
 }
 
 impl DevArguments {
-    /// The options that these words mean.
-    pub fn options(&self) -> plan::Options {
+    /// The options that these words mean, with the limits that the settings say.
+    pub fn options(&self, rpc_limits: RpcLimits) -> plan::Options {
         plan::Options {
+            rpc_limits,
             state: self.state.clone(),
             ports_auto: self.ports == Ports::Auto,
             validators: self.validators,
@@ -227,6 +265,9 @@ pub struct NodeArguments {
     /// validator and rpc: history and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub config: ConfigArguments,
 }
 
 #[cfg(test)]
@@ -264,6 +305,9 @@ mod tests {
             "kumo wallet list",
             "kumo wallet balance",
             "kumo doctor --output json",
+            "kumo config show --origin --config kumo.toml",
+            "kumo dev --rpc log_blocks=500 --rpc filters=10",
+            "kumo node --role rpc --network n --state s --config kumo.toml --rpc call_gas=1000000",
             "kumo chain import --genesis g.json --blocks c.rlp --state d",
             "kumo chain statetest a b.json --output json",
             "kumo node --role rpc --state d --ports auto --config-out f",

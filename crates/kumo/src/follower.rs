@@ -29,6 +29,9 @@ pub trait Sink: Send + Sync + 'static {
     /// # Errors
     /// When the block cannot be taken; the follower stops, because skipping it would be a gap.
     fn apply(&self, block: &Block) -> Result<()>;
+    /// Hears of the newest height that a validator says it has; of the height before the one wanted when the validator
+    /// had nothing new. It is a hint: no certificate proves it.
+    fn heard_of(&self, _height: u64) {}
 }
 
 /// Follows until cancelled (by dropping the future) or until the sink fails. Validators that do not answer, answer for
@@ -46,8 +49,12 @@ pub async fn follow(validators: Vec<ValidatorClient>, committee: Arc<Committee>,
         let next = sink.next_height()?;
         match page(validator, &committee, newest.as_ref(), next).await {
             // A validator that has nothing new may be cut off from the others: ask the next one.
-            Ok(blocks) if blocks.is_empty() => turn += 1,
-            Ok(blocks) => {
+            Ok((blocks, _)) if blocks.is_empty() => {
+                sink.heard_of(next.saturating_sub(1));
+                turn += 1;
+            }
+            Ok((blocks, height)) => {
+                sink.heard_of(height);
                 let sink = sink.clone();
                 newest = tokio::task::spawn_blocking(move || take(&*sink, blocks)).await??;
             }
@@ -66,14 +73,15 @@ fn take(sink: &dyn Sink, blocks: Vec<Block>) -> Result<Option<Block>> {
     Ok(blocks.into_iter().next_back())
 }
 
-/// The next blocks, each with a valid certificate and each the child of the one before. Without a block before it (after
+/// The next blocks, each with a valid certificate and each the child of the one before, and the newest height that the
+/// validator says it has. Without a block before it (after
 /// the start) the first one is believed by its certificate alone.
 async fn page(
     validator: &ValidatorClient,
     committee: &Committee,
     parent: Option<&Block>,
     next: u64,
-) -> Result<Vec<Block>> {
+) -> Result<(Vec<Block>, u64)> {
     let page = validator.finalized(next, PAGE_BLOCKS, WAIT_MILLIS).await.map_err(|e| eyre!("{e}"))?;
     let mut blocks: Vec<Block> = Vec::with_capacity(page.blocks.len());
     for (certified, height) in page.blocks.iter().zip(next..) {
@@ -84,5 +92,5 @@ async fn page(
         ensure!(block.height == height, "asked for height {height}, got {}", block.height);
         blocks.push(block);
     }
-    Ok(blocks)
+    Ok((blocks, page.height))
 }

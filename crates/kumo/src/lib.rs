@@ -24,3 +24,4 @@ pub mod node;
 pub mod provider;
 pub mod roles;
 pub mod seam;
+pub mod settings;

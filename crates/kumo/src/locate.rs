@@ -2,6 +2,7 @@
 //!
 //! This module and `main` are the only places that read the environment.
 
+use crate::settings;
 use eyre::{Context, Result, bail, eyre};
 use protocol::network::Network;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ pub struct Environment {
     pub gateway: Option<String>,
     /// `KUMO_RPC`: URL of a JSON-RPC.
     pub rpc: Option<String>,
+    /// `KUMO_CONFIG`: path of a configuration file.
+    pub config: Option<PathBuf>,
+    /// `KUMO_RPC_…`: limits of the JSON-RPC, by name.
+    pub rpc_limits: Vec<(String, String)>,
     /// Where the pointer to the last `kumo dev` is kept.
     pub state_home: Option<PathBuf>,
 }
@@ -31,6 +36,8 @@ impl Environment {
             network: text("KUMO_NETWORK").map(PathBuf::from),
             gateway: text("KUMO_GATEWAY"),
             rpc: text("KUMO_RPC"),
+            config: text("KUMO_CONFIG").map(PathBuf::from),
+            rpc_limits: limits(),
             state_home: text("XDG_STATE_HOME").map(PathBuf::from).or_else(|| home.map(|h| h.join(".local/state"))),
         }
     }
@@ -39,6 +46,17 @@ impl Environment {
     pub fn last_dev(&self) -> Option<PathBuf> {
         self.state_home.as_ref().map(|home| home.join("kumo/last-dev.json"))
     }
+}
+
+/// The variables that set a limit, in order of their names; an empty one sets nothing.
+fn limits() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    let ours = std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(settings::PREFIX));
+    let mut found: Vec<_> = ours.filter(|(_, value)| !value.is_empty()).collect();
+    found.sort_unstable();
+    found
 }
 
 /// The network to use. `flag` is `--network FILE`.

@@ -3,12 +3,16 @@
 use clap::Parser as _;
 use cli::{Context, Exit, Failure, Output};
 use eyre::Report;
-use kumo::args::{Arguments, Command, DemoArguments, DevArguments, InitArguments, NodeArguments, Ports};
+use kumo::args::{
+    Arguments, Command, ConfigArguments, ConfigCommand, ConfigShowArguments, DemoArguments, DevArguments,
+    InitArguments, NodeArguments, Ports,
+};
 use kumo::chain::ChainCommand;
 use kumo::dev::DevNetwork;
 use kumo::locate::{self, Environment};
 use kumo::roles::Running;
 use kumo::roles::imported::Served;
+use kumo::settings::{Settings, Shown, Sources};
 use kumo::{demo, doctor, node};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -41,11 +45,12 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(arguments) => run_demo(arguments, output).await,
         Command::Dev(arguments) => run_dev(arguments, output, &environment).await,
         Command::Init(arguments) => run_init(&arguments, output),
-        Command::Node(arguments) => match node::start_imported(&arguments).await {
+        Command::Config(ConfigCommand::Show(arguments)) => show_config(&arguments, output, &environment),
+        Command::Node(arguments) => match start_imported(&arguments, &environment).await {
             Ok(Some(started)) => run_imported(started, &arguments).await,
             Err(error) => Err(error),
             Ok(None) => match locate::network(global.network.as_deref(), &environment) {
-                Ok(network) => run_node(arguments, network).await,
+                Ok(network) => run_node(arguments, network, &environment).await,
                 Err(error) => Err(error),
             },
         },
@@ -59,7 +64,12 @@ async fn run(arguments: Arguments) -> ExitCode {
 fn start_log(arguments: &Arguments) {
     let quiet = matches!(
         arguments.command,
-        Command::User(_) | Command::Demo(_) | Command::Doctor | Command::Init(_) | Command::Chain(_)
+        Command::User(_)
+            | Command::Demo(_)
+            | Command::Doctor
+            | Command::Init(_)
+            | Command::Chain(_)
+            | Command::Config(_)
     );
     let ours = match (quiet, arguments.global.verbose) {
         (true, 0) => "error",
@@ -103,7 +113,8 @@ async fn run_demo(arguments: DemoArguments, output: Output) -> eyre::Result<Exit
 }
 
 async fn run_dev(arguments: DevArguments, output: Output, environment: &Environment) -> eyre::Result<ExitCode> {
-    let network = DevNetwork::start(arguments.options()).await?;
+    let limits = settings(&arguments.config, environment)?.rpc;
+    let network = DevNetwork::start(arguments.options(limits)).await?;
     let ended = async {
         network.ready().await?;
         if let Some(path) = environment.last_dev() {
@@ -158,8 +169,13 @@ fn run_init(arguments: &InitArguments, output: Output) -> eyre::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run_node(arguments: NodeArguments, network: protocol::network::Network) -> eyre::Result<ExitCode> {
-    let role = node::start(arguments, network).await?;
+async fn run_node(
+    arguments: NodeArguments,
+    network: protocol::network::Network,
+    environment: &Environment,
+) -> eyre::Result<ExitCode> {
+    let settings = settings(&arguments.config, environment)?;
+    let role = node::start(arguments, network, settings).await?;
     tell(&format!("{} runs; Ctrl-C stops it", role.name()));
     let failure = tokio::select! {
         reason = role.failed() => Some(reason),
@@ -167,6 +183,35 @@ async fn run_node(arguments: NodeArguments, network: protocol::network::Network)
     };
     role.stop().await;
     failure.map_or(Ok(ExitCode::SUCCESS), |reason| Err(Report::msg(reason)))
+}
+
+/// The settings that file, environment and flags make.
+fn settings(flags: &ConfigArguments, environment: &Environment) -> eyre::Result<Settings> {
+    Settings::read(&Sources {
+        file: flags.config.clone().or_else(|| environment.config.clone()),
+        environment: environment.rpc_limits.clone(),
+        flags: flags.rpc.clone(),
+    })
+}
+
+fn show_config(arguments: &ConfigShowArguments, output: Output, environment: &Environment) -> eyre::Result<ExitCode> {
+    let shown = settings(&arguments.config, environment)?.show();
+    if output == Output::Json {
+        print(&serde_json::to_string(&shown)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for Shown { key, value, min, max, about, origin } in shown {
+        let origin = if arguments.origin { format!("  from {origin}") } else { String::new() };
+        print(&format!("{key} = {value}{origin}  # {min} to {max}: {about}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start_imported(
+    arguments: &NodeArguments,
+    environment: &Environment,
+) -> eyre::Result<Option<(Running, Served)>> {
+    node::start_imported(arguments, settings(&arguments.config, environment)?).await
 }
 
 async fn run_imported(started: (Running, Served), arguments: &NodeArguments) -> eyre::Result<ExitCode> {

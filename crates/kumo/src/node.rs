@@ -3,6 +3,7 @@
 use crate::args::{InitArguments, NodeArguments, Ports, RoleName};
 use crate::dev::plan::{self, Options, Plan, ake};
 use crate::roles::{self, Running};
+use crate::settings::Settings;
 use eyre::{Result, bail, ensure, eyre};
 use protocol::network::Network;
 use protocol::units::ByteSize;
@@ -15,7 +16,7 @@ const RPC_PORT: u16 = 8545;
 ///
 /// # Errors
 /// When an argument of the role is missing or wrong, or the role cannot start.
-pub async fn start(arguments: NodeArguments, network: Network) -> Result<Running> {
+pub async fn start(arguments: NodeArguments, network: Network, settings: Settings) -> Result<Running> {
     let NodeArguments { role, state: dir, seat, listen, .. } = arguments;
     let stake = ake(arguments.stake);
     let chain = arguments.chain.options();
@@ -25,7 +26,10 @@ pub async fn start(arguments: NodeArguments, network: Network) -> Result<Running
             let Some(seat) = seat else { bail!("--role validator needs --seat N, its place in the committee") };
             roles::validator::start(roles::validator::Config { network, seat, dir, shared: None, chain }).await
         }
-        RoleName::Rpc => roles::rpc::start(roles::rpc::Config { network, dir, listen, local: None, chain }).await,
+        RoleName::Rpc => {
+            let limits = settings.rpc;
+            roles::rpc::start(roles::rpc::Config { network, dir, listen, limits, local: None, chain }).await
+        }
         RoleName::Gateway => roles::gateway::start(roles::gateway::Config { network, dir, listen }).await,
         RoleName::Storage => {
             let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -45,14 +49,17 @@ pub async fn start(arguments: NodeArguments, network: Network) -> Result<Running
 ///
 /// # Errors
 /// When the directory or the address cannot be used.
-pub async fn start_imported(arguments: &NodeArguments) -> Result<Option<(Running, roles::imported::Served)>> {
+pub async fn start_imported(
+    arguments: &NodeArguments,
+    settings: Settings,
+) -> Result<Option<(Running, roles::imported::Served)>> {
     if arguments.role != RoleName::Rpc {
         ensure!(arguments.config_out.is_none(), "--config-out is for --role rpc over an imported chain");
         return Ok(None);
     }
     let port = if arguments.ports == Ports::Auto { 0 } else { RPC_PORT };
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
-    let started = roles::imported::start(&arguments.state, listen).await?;
+    let started = roles::imported::start(&arguments.state, listen, settings.rpc).await?;
     let wanted = arguments.config_out.is_none() && arguments.ports == Ports::Default;
     ensure!(
         started.is_some() || wanted,

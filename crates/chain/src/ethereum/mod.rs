@@ -12,6 +12,7 @@ mod error;
 mod genesis;
 mod header;
 mod netgas;
+mod schedule;
 
 pub(crate) use block::{Body, requests};
 pub use error::GenesisError;

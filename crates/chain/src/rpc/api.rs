@@ -1,19 +1,26 @@
 //! The methods, by namespace.
 //!
 //! Block parameters take a number, a tag, a hash, or an EIP-1898 object. `safe`, `finalized` and `pending` name the
-//! same block as `latest`, because a quorum has finalised it; only nonces differ at `pending`, which counts the pool.
+//! same block as `latest`, because a quorum has finalised it. At `pending`, nonces count the pool, and a block and its
+//! transactions are those that the pool would give next; state is the head's.
 //! Types that do not fit give −32602, methods that are not listed −32601.
 
+pub use super::facts::{Capabilities, DeleteStrategy, Resource};
+pub use super::pending::BlockAnswer;
+pub use super::simulate::{BlockCalls, Payload, SimulatedHeader};
+pub use super::slot::Slot;
+use alloy_consensus::TypedTransaction;
 use alloy_eips::eip2930::AccessListResult;
+use alloy_eips::eip7910::EthConfig;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U64, U128, U256};
 use alloy_rpc_types_eth::pubsub::{Params, SubscriptionKind};
+use alloy_rpc_types_eth::simulate::SimulatedBlock;
 use alloy_rpc_types_eth::state::StateOverride;
 use alloy_rpc_types_eth::{
-    Block, BlockOverrides, EIP1186AccountProofResponse, FeeHistory, Filter, FilterChanges, Index, Log, Transaction,
-    TransactionReceipt, TransactionRequest,
+    Block, BlockOverrides, EIP1186AccountProofResponse, FeeHistory, FillTransaction, Filter, FilterChanges, Header,
+    Index, Log, SyncStatus, Transaction, TransactionReceipt, TransactionRequest,
 };
-use alloy_serde::JsonStorageKey;
 use jsonrpsee::core::{RpcResult, SubscriptionResult};
 use jsonrpsee::proc_macros::rpc;
 use serde::Serialize;
@@ -30,9 +37,21 @@ pub trait Eth {
     #[method(name = "blockNumber")]
     fn block_number(&self) -> RpcResult<U64>;
 
-    /// Always `false`: a block is served only once it is final and executed here.
+    /// `false`, or how far this node is on its way to the newest final block.
     #[method(name = "syncing")]
-    fn syncing(&self) -> RpcResult<bool>;
+    fn syncing(&self) -> RpcResult<SyncStatus>;
+
+    /// Forks of this chain, with their precompiles and system contracts (EIP-7910).
+    #[method(name = "config")]
+    fn config(&self) -> RpcResult<EthConfig>;
+
+    /// Which data this node has, and how far back.
+    #[method(name = "capabilities")]
+    fn capabilities(&self) -> RpcResult<Capabilities>;
+
+    /// Base fee of the next block, in wei per gas.
+    #[method(name = "baseFee")]
+    fn base_fee(&self) -> RpcResult<U256>;
 
     /// Always empty: this node holds no keys.
     #[method(name = "accounts")]
@@ -73,14 +92,22 @@ pub trait Eth {
 
     /// One storage slot.
     #[method(name = "getStorageAt")]
-    fn storage_at(&self, address: Address, slot: JsonStorageKey, block: Option<BlockId>) -> RpcResult<B256>;
+    fn storage_at(&self, address: Address, slot: Slot, block: Option<BlockId>) -> RpcResult<B256>;
+
+    /// Storage slots of several accounts.
+    #[method(name = "getStorageValues")]
+    async fn storage_values(
+        &self,
+        slots: BTreeMap<Address, Vec<Slot>>,
+        block: Option<BlockId>,
+    ) -> RpcResult<BTreeMap<Address, Vec<B256>>>;
 
     /// Merkle proof of an account and of some of its slots (EIP-1186).
     #[method(name = "getProof")]
     async fn proof(
         &self,
         address: Address,
-        slots: Vec<JsonStorageKey>,
+        slots: Vec<Slot>,
         block: Option<BlockId>,
     ) -> RpcResult<EIP1186AccountProofResponse>;
 
@@ -104,6 +131,10 @@ pub trait Eth {
         block_overrides: Option<Box<BlockOverrides>>,
     ) -> RpcResult<U64>;
 
+    /// Runs blocks of calls, each on the state the one before left.
+    #[method(name = "simulateV1")]
+    async fn simulate_v1(&self, payload: Payload, block: Option<BlockId>) -> RpcResult<Vec<SimulatedBlock>>;
+
     /// Accounts and slots that a call touches (EIP-2930).
     #[method(name = "createAccessList")]
     async fn create_access_list(
@@ -113,9 +144,21 @@ pub trait Eth {
         state_overrides: Option<StateOverride>,
     ) -> RpcResult<AccessListResult>;
 
-    /// A block, with whole transactions or their hashes.
+    /// A transaction with everything but its signature.
+    #[method(name = "fillTransaction")]
+    async fn fill_transaction(&self, request: TransactionRequest) -> RpcResult<FillTransaction<TypedTransaction>>;
+
+    /// A block, with whole transactions or their hashes; at `pending` the one that the pool would give.
     #[method(name = "getBlockByNumber")]
-    fn block_by_number(&self, number: BlockNumberOrTag, full: Option<bool>) -> RpcResult<Option<Block>>;
+    async fn block_by_number(&self, number: BlockNumberOrTag, full: Option<bool>) -> RpcResult<Option<BlockAnswer>>;
+
+    /// A header.
+    #[method(name = "getHeaderByNumber")]
+    fn header_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<Header>>;
+
+    /// A header.
+    #[method(name = "getHeaderByHash")]
+    fn header_by_hash(&self, hash: B256) -> RpcResult<Option<Header>>;
 
     /// A block, with whole transactions or their hashes.
     #[method(name = "getBlockByHash")]
@@ -127,7 +170,7 @@ pub trait Eth {
 
     /// Number of transactions in a block.
     #[method(name = "getBlockTransactionCountByNumber")]
-    fn block_transaction_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>>;
+    async fn block_transaction_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>>;
 
     /// Number of transactions in a block.
     #[method(name = "getBlockTransactionCountByHash")]
@@ -139,7 +182,7 @@ pub trait Eth {
 
     /// A transaction of a block.
     #[method(name = "getTransactionByBlockNumberAndIndex")]
-    fn transaction_by_block_number_and_index(
+    async fn transaction_by_block_number_and_index(
         &self,
         number: BlockNumberOrTag,
         index: Index,
@@ -171,15 +214,15 @@ pub trait Eth {
     async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>>;
 
     /// Begins to collect logs.
-    #[method(name = "newFilter")]
+    #[method(name = "newFilter", with_extensions)]
     fn new_filter(&self, filter: Filter) -> RpcResult<U128>;
 
     /// Begins to collect hashes of blocks.
-    #[method(name = "newBlockFilter")]
+    #[method(name = "newBlockFilter", with_extensions)]
     fn new_block_filter(&self) -> RpcResult<U128>;
 
     /// Begins to collect hashes of transactions that enter the pool.
-    #[method(name = "newPendingTransactionFilter")]
+    #[method(name = "newPendingTransactionFilter", with_extensions)]
     fn new_pending_transaction_filter(&self) -> RpcResult<U128>;
 
     /// What was collected since the last call.
@@ -273,6 +316,18 @@ pub trait Kumo {
     /// Which blocks are final, and by what rule.
     #[method(name = "finality")]
     fn finality(&self) -> RpcResult<Finality>;
+
+    /// What proves to anybody who knows the committee that a block is final; of the head if none is named.
+    #[method(name = "getCheckpoint")]
+    async fn checkpoint(&self, block: Option<BlockId>) -> RpcResult<Checkpoint>;
+}
+
+/// Facts about this server.
+#[rpc(server, namespace = "rpc")]
+pub trait RpcInfo {
+    /// The namespaces it serves, each with a version.
+    #[method(name = "modules")]
+    fn modules(&self) -> RpcResult<BTreeMap<String, String>>;
 }
 
 /// Something of each transaction, by decimal nonce.
@@ -324,6 +379,23 @@ pub struct Finality {
     pub safe: BlockName,
     /// Newest block that tag `finalized` names.
     pub finalized: BlockName,
+}
+
+/// `kumo_getCheckpoint`: the proof that a block is final.
+///
+/// Whoever knows the committee of the network decodes `certificate`, checks its signatures, follows its headers to
+/// `sequencerBlock`, and finds there `header`, whose Keccak-256 is the hash of the block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checkpoint {
+    /// The block.
+    pub block: BlockName,
+    /// RLP of its header, as the sequencer block commits to it.
+    pub header: Bytes,
+    /// The sequencer block of this height.
+    pub sequencer_block: Bytes,
+    /// The quorum certificate.
+    pub certificate: Bytes,
 }
 
 /// A block by number and hash.

@@ -6,6 +6,7 @@
 use super::connection::Connection;
 use super::limits::RpcLimits;
 use super::node::Node;
+use super::params;
 use super::submit;
 use alloy_primitives::hex;
 use futures::FutureExt;
@@ -14,7 +15,9 @@ use jsonrpsee::core::server::{
     BatchResponseBuilder, BoundedSubscriptions, MethodCallback, SubscriptionState, helpers::prepare_error,
 };
 use jsonrpsee::core::traits::IdProvider;
-use jsonrpsee::types::error::{ErrorCode, reject_too_big_batch_request, reject_too_many_subscriptions};
+use jsonrpsee::types::error::{
+    ErrorCode, INVALID_PARAMS_CODE, reject_too_big_batch_request, reject_too_many_subscriptions,
+};
 use jsonrpsee::types::{
     ErrorObject, ErrorObjectOwned, Id, InvalidRequest, Notification, Params, Request, SubscriptionId,
 };
@@ -157,11 +160,16 @@ impl Dispatcher {
 
     async fn call(&self, caller: &Caller, call: Request<'_>) -> MethodResponse {
         let (id, method) = (call.id.clone().into_owned(), call.method.to_string());
+        let params = call.params.clone();
         let running = AssertUnwindSafe(async { self.run(caller, call).await }).catch_unwind();
-        running.await.unwrap_or_else(|_| {
+        let answer = running.await.unwrap_or_else(|_| {
             tracing::error!(method, "panic in a request handler");
-            MethodResponse::error(id, ErrorObject::from(ErrorCode::InternalError))
-        })
+            MethodResponse::error(id.clone(), ErrorObject::from(ErrorCode::InternalError))
+        });
+        match params::explain(&method, params.as_deref(), &answer) {
+            Some(message) => MethodResponse::error(id, ErrorObject::owned(INVALID_PARAMS_CODE, message, None::<()>)),
+            None => answer,
+        }
     }
 
     async fn run(&self, caller: &Caller, call: Request<'_>) -> MethodResponse {
@@ -170,10 +178,12 @@ impl Dispatcher {
         };
         let (id, params) = (call.id, Params::new(call.params.as_ref().map(|params| params.get())));
         let (connection, limit) = (caller.connection.id(), self.limits.response_bytes as usize);
+        let mut extensions = Extensions::new();
+        extensions.insert(connection);
         match (method, &caller.pushes) {
-            (MethodCallback::Sync(method), _) => method(id, params, limit, Extensions::new()),
+            (MethodCallback::Sync(method), _) => method(id, params, limit, extensions),
             (MethodCallback::Async(method), _) => {
-                method(id.into_owned(), params.into_owned(), connection, limit, Extensions::new()).await
+                method(id.into_owned(), params.into_owned(), connection, limit, extensions).await
             }
             (MethodCallback::Subscription(method), Some(pushes)) => {
                 let Some(permit) = pushes.subscriptions.acquire() else {
@@ -184,11 +194,9 @@ impl Dispatcher {
                     id_provider: &SubscriptionIds,
                     subscription_permit: permit,
                 };
-                method(id, params, pushes.sink.clone(), state, Extensions::new()).await
+                method(id, params, pushes.sink.clone(), state, extensions).await
             }
-            (MethodCallback::Unsubscription(method), Some(_)) => {
-                method(id, params, connection, limit, Extensions::new())
-            }
+            (MethodCallback::Unsubscription(method), Some(_)) => method(id, params, connection, limit, extensions),
             (MethodCallback::Subscription(_) | MethodCallback::Unsubscription(_), None) => {
                 MethodResponse::error(id, no_notifications())
             }

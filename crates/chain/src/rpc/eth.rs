@@ -1,25 +1,30 @@
 //! The `eth_*` methods.
 
-use super::api::EthServer;
+use super::api::{BlockAnswer, Capabilities, EthServer, Payload};
 use super::execute::{self, Overrides};
 use super::failure::Failure;
 use super::filters::{FilterId, FilterKind};
 use super::node::Node;
-use super::{convert, fees, logs, subscriptions};
+use super::slot::Slot;
+use super::{convert, facts, fees, fill, logs, pending, simulate, subscriptions};
+use crate::BlockRecord;
+use alloy_consensus::TypedTransaction;
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::AccessListResult;
+use alloy_eips::eip7910::EthConfig;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U64, U128, U256};
 use alloy_rpc_types_eth::pubsub::{Params, SubscriptionKind};
+use alloy_rpc_types_eth::simulate::SimulatedBlock;
 use alloy_rpc_types_eth::state::StateOverride;
 use alloy_rpc_types_eth::{
-    Block, BlockOverrides, EIP1186AccountProofResponse, FeeHistory, Filter, FilterChanges, Index, Log, Transaction,
-    TransactionReceipt, TransactionRequest,
+    Block, BlockOverrides, EIP1186AccountProofResponse, FeeHistory, FillTransaction, Filter, FilterChanges, Header,
+    Index, Log, SyncStatus, Transaction, TransactionReceipt, TransactionRequest,
 };
-use alloy_serde::JsonStorageKey;
-use jsonrpsee::PendingSubscriptionSink;
 use jsonrpsee::core::{RpcResult, SubscriptionResult, async_trait};
+use jsonrpsee::{ConnectionId, Extensions, PendingSubscriptionSink};
 use revm::DatabaseRef;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,8 +44,20 @@ impl EthServer for Eth {
         Ok(U64::from(self.0.chain.head().number()))
     }
 
-    fn syncing(&self) -> RpcResult<bool> {
-        Ok(false)
+    fn syncing(&self) -> RpcResult<SyncStatus> {
+        Ok(facts::syncing(&self.0))
+    }
+
+    fn config(&self) -> RpcResult<EthConfig> {
+        Ok(facts::config(&self.0)?)
+    }
+
+    fn capabilities(&self) -> RpcResult<Capabilities> {
+        Ok(facts::capabilities(&self.0)?)
+    }
+
+    fn base_fee(&self) -> RpcResult<U256> {
+        Ok(U256::from(fees::next_base_fee(&self.0.chain.head())))
     }
 
     fn accounts(&self) -> RpcResult<Vec<Address>> {
@@ -57,7 +74,7 @@ impl EthServer for Eth {
     }
 
     fn blob_base_fee(&self) -> RpcResult<U256> {
-        Ok(U256::from(fees::blob_base_fee(&self.0.chain.head())))
+        Ok(U256::from(fees::next_blob_base_fee(self.0.chain.rules(), &self.0.chain.head().header)))
     }
 
     async fn fee_history(
@@ -85,16 +102,24 @@ impl EthServer for Eth {
         Ok(self.0.code(&*self.0.block(block)?, address)?)
     }
 
-    fn storage_at(&self, address: Address, slot: JsonStorageKey, block: Option<BlockId>) -> RpcResult<B256> {
+    fn storage_at(&self, address: Address, slot: Slot, block: Option<BlockId>) -> RpcResult<B256> {
         let state = self.0.chain.state(self.0.block(block)?.number()).map_err(Failure::from)?;
-        let value = state.storage_ref(address, slot.as_b256().into()).map_err(Failure::from)?;
+        let value = state.storage_ref(address, slot.number()).map_err(Failure::from)?;
         Ok(B256::from(value))
+    }
+
+    async fn storage_values(
+        &self,
+        slots: BTreeMap<Address, Vec<Slot>>,
+        block: Option<BlockId>,
+    ) -> RpcResult<BTreeMap<Address, Vec<B256>>> {
+        Ok(self.0.heavy(move |node, _| storage_values(node, slots, block)).await?)
     }
 
     async fn proof(
         &self,
         address: Address,
-        slots: Vec<JsonStorageKey>,
+        slots: Vec<Slot>,
         block: Option<BlockId>,
     ) -> RpcResult<EIP1186AccountProofResponse> {
         let work = move |node: &Node, _| proof(node, address, &slots, block);
@@ -127,6 +152,11 @@ impl EthServer for Eth {
         Ok(U64::from(self.0.heavy(work).await?))
     }
 
+    async fn simulate_v1(&self, payload: Payload, block: Option<BlockId>) -> RpcResult<Vec<SimulatedBlock>> {
+        let work = move |node: &Node, deadline| simulate::simulate(node, &*node.block(block)?, payload, deadline);
+        Ok(self.0.heavy(work).await?)
+    }
+
     async fn create_access_list(
         &self,
         request: TransactionRequest,
@@ -138,9 +168,25 @@ impl EthServer for Eth {
         Ok(self.0.heavy(work).await?)
     }
 
-    fn block_by_number(&self, number: BlockNumberOrTag, full: Option<bool>) -> RpcResult<Option<Block>> {
+    async fn fill_transaction(&self, request: TransactionRequest) -> RpcResult<FillTransaction<TypedTransaction>> {
+        Ok(self.0.heavy(move |node, deadline| fill::fill(node, request, deadline)).await?)
+    }
+
+    async fn block_by_number(&self, number: BlockNumberOrTag, full: Option<bool>) -> RpcResult<Option<BlockAnswer>> {
+        let full = full.unwrap_or_default();
+        if number.is_pending() {
+            return Ok(Some(pending::show(&*self.pending().await?, full)?));
+        }
         let block = self.0.find_block(number.into())?;
-        Ok(block.map(|block| convert::block(&block, full.unwrap_or_default())))
+        Ok(block.map(|block| BlockAnswer::Final(Box::new(convert::block(&block, full)))))
+    }
+
+    fn header_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<Header>> {
+        Ok(self.0.find_block(number.into())?.map(|block| convert::header(&block)))
+    }
+
+    fn header_by_hash(&self, hash: B256) -> RpcResult<Option<Header>> {
+        Ok(self.0.find_block(hash.into())?.map(|block| convert::header(&block)))
     }
 
     fn block_by_hash(&self, hash: B256, full: Option<bool>) -> RpcResult<Option<Block>> {
@@ -152,7 +198,10 @@ impl EthServer for Eth {
         Ok(self.0.find_block(block)?.map(|block| convert::receipts(&block, self.0.blobs(&block))))
     }
 
-    fn block_transaction_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>> {
+    async fn block_transaction_count_by_number(&self, number: BlockNumberOrTag) -> RpcResult<Option<U64>> {
+        if number.is_pending() {
+            return Ok(Some(U64::from(self.pending().await?.transactions.len())));
+        }
         Ok(self.0.find_block(number.into())?.map(|block| U64::from(block.transactions.len())))
     }
 
@@ -169,11 +218,14 @@ impl EthServer for Eth {
         Ok(waiting.map(|tx| convert::pending_transaction(&tx)))
     }
 
-    fn transaction_by_block_number_and_index(
+    async fn transaction_by_block_number_and_index(
         &self,
         number: BlockNumberOrTag,
         index: Index,
     ) -> RpcResult<Option<Transaction>> {
+        if number.is_pending() {
+            return Ok(pending::transaction(&*self.pending().await?, index.0));
+        }
         Ok(self.0.find_block(number.into())?.and_then(|block| convert::transaction(&block, index.0)))
     }
 
@@ -202,26 +254,29 @@ impl EthServer for Eth {
         raw: Bytes,
         timeout_millis: Option<U64>,
     ) -> RpcResult<TransactionReceipt> {
-        let asked = timeout_millis.map_or(SEND_SYNC_DEFAULT, |millis| Duration::from_millis(millis.to()));
-        Ok(send_sync(&self.0, raw, asked.min(self.0.limits.send_sync_time)).await?)
+        let limit = self.0.limits.send_sync_time;
+        let asked = timeout_millis.map(|millis| Duration::from_millis(millis.to()));
+        // A time that is none, or too long, counts as not named.
+        let wanted = asked.filter(|time| !time.is_zero() && *time <= limit).unwrap_or(SEND_SYNC_DEFAULT.min(limit));
+        Ok(send_sync(&self.0, raw, wanted).await?)
     }
 
     async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>> {
         Ok(self.0.heavy(move |node, _| logs::query(node, &filter)).await?)
     }
 
-    fn new_filter(&self, filter: Filter) -> RpcResult<U128> {
+    fn new_filter(&self, caller: &Extensions, filter: Filter) -> RpcResult<U128> {
         logs::wanted(&filter)?;
         let next = self.0.chain.head().number() + 1;
-        Ok(self.add_filter(FilterKind::Logs { filter: Box::new(filter), next })?)
+        Ok(self.add_filter(caller, FilterKind::Logs { filter: Box::new(filter), next })?)
     }
 
-    fn new_block_filter(&self) -> RpcResult<U128> {
-        Ok(self.add_filter(FilterKind::Blocks { next: self.0.chain.head().number() + 1 })?)
+    fn new_block_filter(&self, caller: &Extensions) -> RpcResult<U128> {
+        Ok(self.add_filter(caller, FilterKind::Blocks { next: self.0.chain.head().number() + 1 })?)
     }
 
-    fn new_pending_transaction_filter(&self) -> RpcResult<U128> {
-        Ok(self.add_filter(FilterKind::Transactions { cursor: self.0.pool.cursor() })?)
+    fn new_pending_transaction_filter(&self, caller: &Extensions) -> RpcResult<U128> {
+        Ok(self.add_filter(caller, FilterKind::Transactions { cursor: self.0.pool.cursor() })?)
     }
 
     async fn filter_changes(&self, id: U128) -> RpcResult<FilterChanges> {
@@ -268,10 +323,13 @@ impl EthServer for Eth {
 }
 
 impl Eth {
-    fn add_filter(&self, kind: FilterKind) -> Result<FilterId, Failure> {
-        let limit = self.0.limits.filters;
-        let full = || Failure::Limit(format!("all {limit} filters of this node are in use, try again later"));
-        self.0.filters.add(kind, Instant::now()).ok_or_else(full)
+    async fn pending(&self) -> Result<Arc<BlockRecord>, Failure> {
+        self.0.heavy(|node, _| pending::record(node)).await
+    }
+
+    fn add_filter(&self, caller: &Extensions, kind: FilterKind) -> Result<FilterId, Failure> {
+        let connection = caller.get::<ConnectionId>().map_or(0, |connection| connection.0);
+        self.0.filters.add(connection, kind, Instant::now()).map_err(|full| Failure::Limit(full.to_string()))
     }
 
     fn filter(&self, id: FilterId) -> Result<FilterKind, Failure> {
@@ -307,21 +365,42 @@ fn changes(node: &Node, id: FilterId, kind: FilterKind) -> Result<FilterChanges,
     Ok(changes)
 }
 
+fn storage_values(
+    node: &Node,
+    slots: BTreeMap<Address, Vec<Slot>>,
+    block: Option<BlockId>,
+) -> Result<BTreeMap<Address, Vec<B256>>, Failure> {
+    let (asked, limit) = (slots.values().map(Vec::len).sum::<usize>(), node.limits.proof_slots);
+    if slots.is_empty() {
+        return Err(Failure::Params("empty request: expected at least one address with slots".into()));
+    }
+    if asked > limit {
+        return Err(Failure::Limit(format!("too many slots: {asked} asked, limit {limit}")));
+    }
+    let state = node.chain.state(node.block(block)?.number())?;
+    let read = |address, slot: Slot| Ok(B256::from(state.storage(address, slot.number())?));
+    let values = slots.into_iter().map(|(address, slots)| {
+        let values = slots.into_iter().map(|slot| read(address, slot));
+        Ok((address, values.collect::<Result<Vec<_>, Failure>>()?))
+    });
+    values.collect()
+}
+
 fn proof(
     node: &Node,
     address: Address,
-    slots: &[JsonStorageKey],
+    slots: &[Slot],
     block: Option<BlockId>,
 ) -> Result<EIP1186AccountProofResponse, Failure> {
     let (asked, limit) = (slots.len(), node.limits.proof_slots);
     if asked > limit {
         return Err(Failure::Limit(format!("too many keys: {asked} asked, limit {limit}")));
     }
-    let keys: Vec<B256> = slots.iter().map(JsonStorageKey::as_b256).collect();
+    let keys: Vec<B256> = slots.iter().map(Slot::as_b256).collect();
     let mut proof = node.chain.proof(node.block(block)?.number(), address, &keys)?;
     for (proven, asked) in proof.storage_proof.iter_mut().zip(slots) {
         // A caller finds its keys again as it wrote them.
-        proven.key = *asked;
+        proven.key = asked.0;
     }
     Ok(proof)
 }
@@ -329,6 +408,9 @@ fn proof(
 async fn send_sync(node: &Arc<Node>, raw: Bytes, limit: Duration) -> Result<TransactionReceipt, Failure> {
     let mut blocks = node.chain.subscribe();
     let hash = node.submit(raw).await?;
+    if let Some(next) = node.missing_nonce(hash)? {
+        return Err(Failure::NotReady { hash, next });
+    }
     let mined = async {
         loop {
             if let Some((block, index)) = node.mined(hash)? {

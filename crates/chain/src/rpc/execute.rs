@@ -3,11 +3,12 @@
 //! A call runs on the state after a block, in the environment of that block, without a signature and without a nonce;
 //! fees are taken only when the caller names a price. Nothing is ever written back.
 
-use super::failure::Failure;
+use super::failure::{Failure, halt_reason};
 use super::node::Node;
+use super::overrides::{self, Moves};
 use crate::{BlockRecord, ChainError, StateView, TRANSACTION_GAS_MAX, evm::evm};
 use alloy_eips::eip2930::{AccessList, AccessListItem, AccessListResult};
-use alloy_evm::overrides::{apply_block_overrides, apply_state_overrides};
+use alloy_evm::overrides::apply_block_overrides;
 use alloy_evm::rpc::TryIntoTxEnv;
 use alloy_evm::{Evm, EvmEnv};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, map::HashSet};
@@ -43,6 +44,7 @@ struct Simulation<'a> {
     db: CacheDB<StateView>,
     env: EvmEnv,
     request: TransactionRequest,
+    moves: Moves,
 }
 
 /// `eth_call`: the returned data.
@@ -117,12 +119,16 @@ impl<'a> Simulation<'a> {
         if let Some(block) = overrides.block {
             apply_block_overrides(block, &mut db, &mut env.block_env);
         }
-        if let Some(state) = overrides.state {
-            check_overrides(&state)?;
-            apply_state_overrides(state, &mut db).map_err(|e| Failure::Params(e.to_string()))?;
+        if request.fee_cap().unwrap_or_default() == 0 {
+            // Who pays nothing sees a base fee of nothing, or the price of gas would be below it.
+            env.block_env.basefee = 0;
         }
+        let state = overrides.state.unwrap_or_default();
+        overrides::check(&state)?;
+        let moves = overrides::moves(&state);
+        overrides::apply(&mut db, state)?;
         let request = TransactionRequest { nonce: None, ..request };
-        Ok(Self { node, db, env, request })
+        Ok(Self { node, db, env, request, moves })
     }
 
     /// The gas to run with: what was asked for, at most `cap`, and at most what the sender can pay if a price is named.
@@ -153,8 +159,8 @@ impl<'a> Simulation<'a> {
     fn transact(&mut self, gas: u64) -> Result<Run, Failure> {
         let request = TransactionRequest { gas: Some(gas), ..self.request.clone() };
         let tx: TxEnv = request.try_into_tx_env(&self.env).map_err(|e| Failure::Params(e.to_string()))?;
-        let mut evm = evm(self.node.chain.rules(), &mut self.db, self.env.clone());
-        Ok(evm.transact(tx))
+        let evm = evm(self.node.chain.rules(), &mut self.db, self.env.clone());
+        Ok(overrides::with_moves(evm, &self.moves, false)?.transact(tx))
     }
 
     /// Whether the call succeeds with this much gas; an error if it fails for a reason that gas does not cure.
@@ -247,15 +253,6 @@ impl<'a> Simulation<'a> {
     }
 }
 
-pub(super) fn check_overrides(state: &StateOverride) -> Result<(), Failure> {
-    match state.iter().find(|(_, account)| account.move_precompile_to.is_some()) {
-        Some((address, _)) => {
-            Err(Failure::Params(format!("movePrecompileToAddress of {address} is not supported, remove it")))
-        }
-        None => Ok(()),
-    }
-}
-
 fn is_too_little_gas(error: &InvalidTransaction) -> bool {
     matches!(
         error,
@@ -278,8 +275,5 @@ pub(super) fn refused(error: EVMError<ChainError>) -> Failure {
 }
 
 fn halted(reason: &HaltReason) -> Failure {
-    Failure::Execution(match reason {
-        HaltReason::OutOfGas(_) => "out of gas".to_owned(),
-        other => other.to_string(),
-    })
+    Failure::Execution(halt_reason(reason))
 }

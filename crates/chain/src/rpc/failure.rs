@@ -1,10 +1,12 @@
 //! Errors as callers see them: the code that libraries match on, and a message with values.
 //!
 //! Codes: −32602 invalid parameters, −32000 execution and pool, 3 revert with data, −32005 a limit (EIP-1474), 4 time
-//! is up in `eth_sendRawTransactionSync` (EIP-7966), −32603 a fault of this node.
+//! is up and 5 a nonce is missing in `eth_sendRawTransactionSync` (EIP-7966), 4444 history that was pruned, −380xx in
+//! `eth_simulateV1`, −32603 a fault of this node.
 
 use super::dispatch::LIMIT_CODE;
 use crate::ChainError;
+use crate::execute::database_error;
 use crate::pool::PoolError;
 use alloy_primitives::{B256, Bytes};
 use alloy_sol_types::{Panic, Revert, SolError};
@@ -12,9 +14,14 @@ use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::{
     CALL_EXECUTION_FAILED_CODE, INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE, SERVER_IS_BUSY_CODE,
 };
+use revm::context::result::HaltReason;
+use revm::database_interface::bal::EvmDatabaseError;
 
 const REVERT_CODE: i32 = 3;
 const SEND_SYNC_TIMEOUT_CODE: i32 = 4;
+const SEND_SYNC_NOT_READY_CODE: i32 = 5;
+/// History that this node no longer has (ethereum/execution-apis; EIP-4444).
+const PRUNED_CODE: i32 = 4444;
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +53,9 @@ pub(super) enum Failure {
     /// The request is beyond a limit.
     #[error("{0}")]
     Limit(String),
+    /// A method that has codes of its own says why.
+    #[error("{message}")]
+    Coded { code: i32, message: String },
     /// No free slot for heavy work within the time for it.
     #[error("no execution slot became free within {0} s, try again")]
     Busy(u64),
@@ -55,6 +65,9 @@ pub(super) enum Failure {
     /// The transaction was not mined in the time the caller gave.
     #[error("The transaction was added to the transaction pool but was not mined within {millis} ms")]
     NotMined { hash: B256, millis: u64 },
+    /// The transaction waits for another one, which nobody may ever send.
+    #[error("The transaction was added to the transaction pool but waits for nonce {next} of its sender")]
+    NotReady { hash: B256, next: u64 },
     /// The chain of this node failed.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -73,8 +86,10 @@ impl Failure {
             Self::Reverted(_) => REVERT_CODE,
             Self::Params(_) => INVALID_PARAMS_CODE,
             Self::Limit(_) => LIMIT_CODE,
+            Self::Coded { code, .. } => *code,
             Self::Busy(_) => SERVER_IS_BUSY_CODE,
             Self::NotMined { .. } => SEND_SYNC_TIMEOUT_CODE,
+            Self::NotReady { .. } => SEND_SYNC_NOT_READY_CODE,
             Self::Chain(error) => chain_code(error),
             Self::Internal => INTERNAL_ERROR_CODE,
         }
@@ -83,9 +98,15 @@ impl Failure {
     fn data(&self) -> Option<String> {
         match self {
             Self::Reverted(data) => Some(data.to_string()),
-            Self::NotMined { hash, .. } => Some(hash.to_string()),
+            Self::NotMined { hash, .. } | Self::NotReady { hash, .. } => Some(hash.to_string()),
             _ => None,
         }
+    }
+}
+
+impl From<EvmDatabaseError<ChainError>> for Failure {
+    fn from(error: EvmDatabaseError<ChainError>) -> Self {
+        Self::Chain(database_error(error))
     }
 }
 
@@ -100,12 +121,19 @@ impl From<Failure> for ErrorObjectOwned {
 
 fn chain_code(error: &ChainError) -> i32 {
     match error {
-        ChainError::UnknownBlock { .. } | ChainError::Pruned { .. } | ChainError::GenesisReplay => {
-            CALL_EXECUTION_FAILED_CODE
-        }
+        ChainError::UnknownBlock { .. } | ChainError::GenesisReplay => CALL_EXECUTION_FAILED_CODE,
+        ChainError::Pruned { .. } | ChainError::BlockPruned { .. } => PRUNED_CODE,
         ChainError::LogRange { .. } | ChainError::LogResults { .. } => LIMIT_CODE,
         ChainError::ProofSlots { .. } | ChainError::ProofTooOld { .. } => LIMIT_CODE,
         _ => INTERNAL_ERROR_CODE,
+    }
+}
+
+/// Why the EVM gave up, in the words that clients look for.
+pub(super) fn halt_reason(reason: &HaltReason) -> String {
+    match reason {
+        HaltReason::OutOfGas(_) => "out of gas".to_owned(),
+        other => other.to_string(),
     }
 }
 

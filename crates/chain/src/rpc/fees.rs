@@ -6,7 +6,8 @@
 use super::failure::Failure;
 use super::node::Node;
 use crate::BlockRecord;
-use alloy_consensus::Transaction;
+use crate::execute::Rules;
+use alloy_consensus::{Header, Transaction};
 use alloy_eips::BlockId;
 use alloy_eips::eip7840::BlobParams;
 use alloy_rpc_types_eth::{FeeHistory, TxGasAndReward};
@@ -25,9 +26,29 @@ pub(super) fn next_base_fee(block: &BlockRecord) -> u64 {
     crate::execute::next_base_fee(&block.header)
 }
 
-/// Price of blob gas after `block`. There are no blobs on this chain, so it stays at its minimum.
-pub(super) fn blob_base_fee(block: &BlockRecord) -> u128 {
-    BlobParams::osaka().calc_blob_fee(block.header.excess_blob_gas.unwrap_or_default())
+/// Price of blob gas in the block of this header, in wei; 0 before there were blobs. A chain of ours takes none, so there
+/// it stays at its minimum.
+pub(super) fn blob_base_fee(rules: &Rules, header: &Header) -> u128 {
+    let Some(excess) = header.excess_blob_gas else { return 0 };
+    blob_params(rules, header.timestamp).calc_blob_fee(excess)
+}
+
+/// Price of blob gas in a child of `parent` at the same time, in wei.
+pub(super) fn next_blob_base_fee(rules: &Rules, parent: &Header) -> u128 {
+    if parent.excess_blob_gas.is_none() {
+        return 0;
+    }
+    blob_params(rules, parent.timestamp).calc_blob_fee(next_excess_blob_gas(rules, parent, parent.timestamp))
+}
+
+/// Excess blob gas of a child of `parent` at `timestamp`; a parent from before the blob market used nothing.
+pub(super) fn next_excess_blob_gas(rules: &Rules, parent: &Header, timestamp: u64) -> u64 {
+    parent.next_block_excess_blob_gas(blob_params(rules, timestamp)).unwrap_or_default()
+}
+
+fn blob_params(rules: &Rules, timestamp: u64) -> BlobParams {
+    let scheduled = rules.ethereum.as_ref().and_then(|ethereum| ethereum.blob_params(timestamp));
+    scheduled.unwrap_or_else(BlobParams::osaka)
 }
 
 /// A tip that was enough lately, in wei per gas.
@@ -61,11 +82,11 @@ pub(super) fn history(node: &Node, count: u64, newest: BlockId, percentiles: &[f
         let head = newest.number();
         let missing = || Failure::BlockNotFound { asked: number.to_string(), head };
         let block = node.chain.block_by_number(number)?.ok_or_else(missing)?;
-        add_block(&mut history, &block);
+        add_block(node.chain.rules(), &mut history, &block);
         reward.push(reward_percentiles(&block, percentiles));
     }
     history.base_fee_per_gas.push(next_base_fee(&newest).into());
-    history.base_fee_per_blob_gas.push(blob_base_fee(&newest));
+    history.base_fee_per_blob_gas.push(next_blob_base_fee(node.chain.rules(), &newest.header));
     history.reward = (!percentiles.is_empty()).then_some(reward);
     Ok(history)
 }
@@ -82,11 +103,12 @@ fn check_percentiles(percentiles: &[f64]) -> Result<(), Failure> {
     Err(Failure::Params(format!("invalid reward percentiles {percentiles:?}: they must rise within 0 and 100")))
 }
 
-fn add_block(history: &mut FeeHistory, block: &BlockRecord) {
+fn add_block(rules: &Rules, history: &mut FeeHistory, block: &BlockRecord) {
     history.base_fee_per_gas.push(block.base_fee().into());
     history.gas_used_ratio.push(block.header.gas_used as f64 / block.header.gas_limit.max(1) as f64);
-    history.base_fee_per_blob_gas.push(blob_base_fee(block));
-    history.blob_gas_used_ratio.push(0.0);
+    history.base_fee_per_blob_gas.push(blob_base_fee(rules, &block.header));
+    let blob_gas = blob_params(rules, block.header.timestamp).max_blob_gas_per_block().max(1);
+    history.blob_gas_used_ratio.push(block.header.blob_gas_used.unwrap_or_default() as f64 / blob_gas as f64);
 }
 
 /// Tip at each percentile of the block's gas, in order of rising tips; zeros for an empty block.

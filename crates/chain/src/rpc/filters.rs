@@ -23,10 +23,22 @@ pub(super) enum FilterKind {
     Transactions { cursor: u64 },
 }
 
+/// Why there is no room for a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FiltersFull {
+    /// Over all callers.
+    #[error("all {0} filters of this node are in use, try again later")]
+    Node(usize),
+    /// Over one connection.
+    #[error("this connection has made {0} filters, the limit; end some with eth_uninstallFilter")]
+    Connection(usize),
+}
+
 /// All filters of a server.
 #[derive(Debug)]
 pub(super) struct Filters {
     limit: usize,
+    limit_per_owner: usize,
     idle_time: Duration,
     names: RandomState,
     entries: Mutex<Entries>,
@@ -36,32 +48,45 @@ pub(super) struct Filters {
 struct Entries {
     count: u64,
     open: HashMap<FilterId, Entry>,
+    /// How many filters each connection has open.
+    owned: HashMap<usize, usize>,
 }
 
 #[derive(Debug)]
 struct Entry {
     kind: FilterKind,
+    /// The connection that made it.
+    owner: usize,
     polled_at: Instant,
 }
 
 impl Filters {
-    pub(super) fn new(limit: usize, idle_time: Duration) -> Self {
-        Self { limit, idle_time, names: RandomState::new(), entries: Mutex::default() }
+    pub(super) fn new(limit: usize, limit_per_owner: usize, idle_time: Duration) -> Self {
+        Self { limit, limit_per_owner, idle_time, names: RandomState::new(), entries: Mutex::default() }
     }
 
-    /// Adds a filter; `None` if all are in use.
-    pub(super) fn add(&self, kind: FilterKind, now: Instant) -> Option<FilterId> {
+    /// Adds a filter of the connection `owner`. Anybody may poll it who knows its id.
+    pub(super) fn add(&self, owner: usize, kind: FilterKind, now: Instant) -> Result<FilterId, FiltersFull> {
         let mut entries = self.entries.lock();
-        if entries.open.len() >= self.limit {
+        if self.full(&entries, owner).is_err() {
             entries.remove_idle(now, self.idle_time);
         }
-        if entries.open.len() >= self.limit {
-            return None;
-        }
+        self.full(&entries, owner)?;
         entries.count += 1;
         let id = self.name(entries.count);
-        entries.open.insert(id, Entry { kind, polled_at: now });
-        Some(id)
+        *entries.owned.entry(owner).or_default() += 1;
+        entries.open.insert(id, Entry { kind, owner, polled_at: now });
+        Ok(id)
+    }
+
+    fn full(&self, entries: &Entries, owner: usize) -> Result<(), FiltersFull> {
+        if entries.owned.get(&owner).is_some_and(|owned| *owned >= self.limit_per_owner) || self.limit_per_owner == 0 {
+            return Err(FiltersFull::Connection(self.limit_per_owner));
+        }
+        if entries.open.len() >= self.limit {
+            return Err(FiltersFull::Node(self.limit));
+        }
+        Ok(())
     }
 
     /// The filter, which counts as polled now.
@@ -82,7 +107,7 @@ impl Filters {
 
     /// Removes a filter; `false` if there was none.
     pub(super) fn remove(&self, id: FilterId) -> bool {
-        self.entries.lock().open.remove(&id).is_some()
+        self.entries.lock().remove(id)
     }
 
     /// Removes all that nobody polled for too long.
@@ -97,14 +122,29 @@ impl Filters {
 }
 
 impl Entries {
+    fn remove(&mut self, id: FilterId) -> bool {
+        let Some(entry) = self.open.remove(&id) else { return false };
+        if let Some(owned) = self.owned.get_mut(&entry.owner) {
+            *owned -= 1;
+            if *owned == 0 {
+                self.owned.remove(&entry.owner);
+            }
+        }
+        true
+    }
+
     fn remove_idle(&mut self, now: Instant, idle_time: Duration) {
-        self.open.retain(|_, entry| now.saturating_duration_since(entry.polled_at) <= idle_time);
+        let idle = |entry: &Entry| now.saturating_duration_since(entry.polled_at) > idle_time;
+        let ended: Vec<FilterId> = self.open.iter().filter(|(_, entry)| idle(entry)).map(|(id, _)| *id).collect();
+        for id in ended {
+            self.remove(id);
+        }
     }
 
     fn remove_idle_one(&mut self, id: FilterId, now: Instant, idle_time: Duration) {
         let idle = |entry: &Entry| now.saturating_duration_since(entry.polled_at) > idle_time;
         if self.open.get(&id).is_some_and(idle) {
-            self.open.remove(&id);
+            self.remove(id);
         }
     }
 }
@@ -121,8 +161,8 @@ mod tests {
 
     #[test]
     fn a_filter_lives_as_long_as_it_is_polled() {
-        let (filters, start) = (Filters::new(4, IDLE), Instant::now());
-        let id = filters.add(blocks(1), start).unwrap();
+        let (filters, start) = (Filters::new(4, 4, IDLE), Instant::now());
+        let id = filters.add(7, blocks(1), start).unwrap();
         assert!(filters.get(id, start + IDLE).is_some());
         assert!(filters.get(id, start + IDLE * 2).is_some());
         assert!(filters.get(id, start + IDLE * 3 + Duration::from_millis(1)).is_none());
@@ -130,27 +170,39 @@ mod tests {
 
     #[test]
     fn idle_filters_make_room_and_used_ones_do_not() {
-        let (filters, start) = (Filters::new(1, IDLE), Instant::now());
-        let first = filters.add(blocks(1), start).unwrap();
-        assert!(filters.add(blocks(1), start + IDLE).is_none());
-        let second = filters.add(blocks(1), start + IDLE + Duration::from_millis(1)).unwrap();
+        let (filters, start) = (Filters::new(1, 1, IDLE), Instant::now());
+        let first = filters.add(7, blocks(1), start).unwrap();
+        assert!(filters.add(7, blocks(1), start + IDLE).is_err());
+        let second = filters.add(7, blocks(1), start + IDLE + Duration::from_millis(1)).unwrap();
         assert_ne!(first, second);
         assert!(!filters.remove(first));
         assert!(filters.remove(second));
     }
 
     #[test]
+    fn one_connection_does_not_take_the_filters_of_all() {
+        let (filters, start) = (Filters::new(3, 2, IDLE), Instant::now());
+        let first = filters.add(7, blocks(1), start).unwrap();
+        filters.add(7, blocks(1), start).unwrap();
+        assert_eq!(filters.add(7, blocks(1), start), Err(FiltersFull::Connection(2)));
+        assert!(filters.add(8, blocks(1), start).is_ok());
+        assert_eq!(filters.add(9, blocks(1), start), Err(FiltersFull::Node(3)));
+        assert!(filters.remove(first));
+        assert!(filters.add(7, blocks(1), start).is_ok());
+    }
+
+    #[test]
     fn what_was_reported_is_remembered() {
-        let (filters, start) = (Filters::new(1, IDLE), Instant::now());
-        let id = filters.add(blocks(1), start).unwrap();
+        let (filters, start) = (Filters::new(1, 1, IDLE), Instant::now());
+        let id = filters.add(7, blocks(1), start).unwrap();
         filters.advance(id, blocks(7));
         assert!(matches!(filters.get(id, start), Some(FilterKind::Blocks { next: 7 })));
     }
 
     #[test]
     fn ids_do_not_follow_each_other() {
-        let (filters, start) = (Filters::new(3, IDLE), Instant::now());
-        let ids: Vec<u128> = (0..3).map(|_| filters.add(blocks(0), start).unwrap().to::<u128>()).collect();
+        let (filters, start) = (Filters::new(3, 3, IDLE), Instant::now());
+        let ids: Vec<u128> = (0..3).map(|_| filters.add(7, blocks(0), start).unwrap().to::<u128>()).collect();
         assert_ne!(ids[1].wrapping_sub(ids[0]), ids[2].wrapping_sub(ids[1]));
     }
 }

@@ -1,5 +1,6 @@
 //! What one RPC node gives to its callers at most.
 
+use crate::LOG_RESULTS_MAX;
 use std::time::Duration;
 
 /// Limits of an RPC server; [`Default`] is for a public node of a few cores.
@@ -33,10 +34,14 @@ pub struct RpcLimits {
     pub subscriptions_per_connection: u32,
     /// Filters over all callers. Default 10,000.
     pub filters: usize,
+    /// Filters that one connection may have made and not ended. Default 1,000.
+    pub filters_per_connection: usize,
     /// A filter that nobody polls for this long is removed. Default 5 minutes.
     pub filter_idle_time: Duration,
-    /// Most blocks one log query may span. Default 10,000. The number of logs is limited by [`crate::LOG_RESULTS_MAX`].
+    /// Most blocks one log query may span. Default 10,000. At most [`crate::LOG_BLOCKS_MAX`].
     pub log_blocks: u64,
+    /// Most logs one query may find. Default 10,000, which is also the most: [`crate::LOG_RESULTS_MAX`].
+    pub log_results: usize,
     /// Most gas a simulated call may use. Default 50,000,000.
     pub call_gas: u64,
     /// A simulated call or log query that takes longer is answered with an error. Default 10 s.
@@ -80,8 +85,10 @@ impl Default for RpcLimits {
             calls_per_connection: 64,
             subscriptions_per_connection: 32,
             filters: 10_000,
+            filters_per_connection: 1_000,
             filter_idle_time: Duration::from_secs(300),
             log_blocks: 10_000,
+            log_results: LOG_RESULTS_MAX,
             call_gas: 50_000_000,
             call_time: Duration::from_secs(10),
             executions: cores.clamp(2, 64),

@@ -14,10 +14,10 @@ const ALTERNATIVES_MAX: usize = 1_000;
 pub(super) fn query(node: &Node, filter: &Filter) -> Result<Vec<Log>, Failure> {
     let wanted = wanted(filter)?;
     if let FilterBlockOption::AtBlockHash(hash) = filter.block_option {
-        return Ok(wanted.select(&*node.block(Some(BlockId::from(hash)))?));
+        return bounded(node, wanted.select(&*node.block(Some(BlockId::from(hash)))?));
     }
     let range = range(node, filter)?;
-    Ok(node.chain.logs(*range.start(), *range.end(), &wanted)?)
+    bounded(node, node.chain.logs(*range.start(), *range.end(), &wanted)?)
 }
 
 /// What matches in the blocks `next..=head` and in the filter's own range: for pollers and subscribers.
@@ -28,7 +28,15 @@ pub(super) fn since(node: &Node, filter: &Filter, next: u64, head: u64) -> Resul
         return Ok(Vec::new());
     }
     check_span(node, from, to)?;
-    Ok(node.chain.logs(from, to, &wanted(filter)?)?)
+    bounded(node, node.chain.logs(from, to, &wanted(filter)?)?)
+}
+
+fn bounded(node: &Node, logs: Vec<Log>) -> Result<Vec<Log>, Failure> {
+    let (found, limit) = (logs.len(), node.limits.log_results);
+    if found <= limit {
+        return Ok(logs);
+    }
+    Err(Failure::Limit(format!("query finds {found} logs, limit {limit}; narrow the range, addresses or topics")))
 }
 
 /// The addresses and topics of a filter, within bounds.
@@ -47,7 +55,6 @@ pub(super) fn wanted(filter: &Filter) -> Result<LogFilter, Failure> {
 fn range(node: &Node, filter: &Filter) -> Result<RangeInclusive<u64>, Failure> {
     let head = node.chain.head().number();
     let (from, to) = filter.block_option.as_range();
-    // A tag names a block that exists; a number may lie beyond the head.
     let resolve = |tag: Option<&alloy_eips::BlockNumberOrTag>| match tag {
         None => head,
         Some(tag) if tag.is_earliest() => 0,
@@ -57,7 +64,11 @@ fn range(node: &Node, filter: &Filter) -> Result<RangeInclusive<u64>, Failure> {
     if from > to {
         return Err(Failure::Params(format!("invalid block range params: fromBlock {from} is above toBlock {to}")));
     }
-    check_span(node, from, to.min(head).max(from))?;
+    if to > head {
+        let message = format!("block range extends beyond current head block: toBlock {to}, head {head}");
+        return Err(Failure::Params(message));
+    }
+    check_span(node, from, to)?;
     Ok(from..=to)
 }
 

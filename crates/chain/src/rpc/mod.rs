@@ -5,8 +5,7 @@
 //! quick. The shapes are those of ethereum/execution-apis.
 //!
 //! ```no_run
-//! # async fn example(chain: chain::Chain, validators: std::sync::Arc<dyn chain::pool::Broadcast>)
-//! # -> Result<(), chain::rpc::RpcError> {
+//! # async fn example(chain: chain::Chain, validators: chain::rpc::Upstream) -> Result<(), chain::rpc::RpcError> {
 //! let limits = chain::rpc::RpcLimits::default();
 //! let server = chain::rpc::serve(([127, 0, 0, 1], 8545).into(), chain, validators, limits).await?;
 //! println!("http and ws at {}", server.local_addr);
@@ -26,8 +25,10 @@ mod convert;
 mod dispatch;
 mod eth;
 mod execute;
+mod facts;
 mod failure;
 mod fees;
+mod fill;
 mod filters;
 mod follow;
 mod http;
@@ -36,22 +37,30 @@ mod logs;
 mod memory;
 mod namespaces;
 mod node;
+mod overrides;
+mod params;
+mod pending;
 mod read_only;
 mod server;
+mod settings;
+mod simulate;
+mod slot;
 mod submit;
 mod subscriptions;
 mod testing;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod upstream;
 mod websocket;
 
 pub use limits::RpcLimits;
 pub use read_only::ReadOnly;
+pub use settings::{Setting, SettingError};
+pub use upstream::{BEHIND_BLOCKS_MAX, Certificate, Checkpoints, SyncStatus, Upstream};
 
 use crate::Chain;
-use crate::pool::Broadcast;
-use api::{EthServer, KumoServer, NetServer, TxPoolServer, Web3Server};
+use api::{EthServer, KumoServer, NetServer, RpcInfoServer, TxPoolServer, Web3Server};
 use jsonrpsee::Methods;
 use jsonrpsee::core::RegisterMethodError;
 use node::Node;
@@ -97,16 +106,17 @@ impl RpcServer {
     }
 }
 
-/// Serves `chain` on `address` until the result is stopped or dropped. Transactions go to `broadcast`.
+/// Serves `chain` on `address` until the result is stopped or dropped. `upstream` is the network behind it; where
+/// transactions go is enough.
 ///
 /// Must run inside a Tokio runtime with timers and IO.
 pub async fn serve(
     address: SocketAddr,
     chain: Chain,
-    broadcast: Arc<dyn Broadcast>,
+    upstream: impl Into<Upstream>,
     limits: RpcLimits,
 ) -> Result<RpcServer, RpcError> {
-    server::start(address, Node::new(chain, broadcast, limits)).await
+    server::start(address, Node::new(chain, upstream.into(), limits)).await
 }
 
 fn methods(node: Arc<Node>) -> Result<Methods, RegisterMethodError> {
@@ -117,6 +127,7 @@ fn methods(node: Arc<Node>) -> Result<Methods, RegisterMethodError> {
     methods.merge(Web3Server::into_rpc(namespaces()))?;
     methods.merge(TxPoolServer::into_rpc(namespaces()))?;
     methods.merge(KumoServer::into_rpc(namespaces()))?;
+    methods.merge(RpcInfoServer::into_rpc(namespaces()))?;
     methods.merge(DebugServer::into_rpc(trace::Debug(node.clone())))?;
     methods.merge(TraceServer::into_rpc(trace::Parity(node.clone())))?;
     methods.merge(OtsServer::into_rpc(trace::Otterscan(node.clone())))?;

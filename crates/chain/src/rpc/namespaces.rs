@@ -1,17 +1,23 @@
 //! The methods outside `eth_*`.
 
 use super::api::{
-    BlockName, ByNonce, Finality, KumoServer, NetServer, PoolContent, PoolStatus, SupplyView, TxPoolServer, Web3Server,
+    BlockName, ByNonce, Checkpoint, Finality, KumoServer, NetServer, PoolContent, PoolStatus, RpcInfoServer,
+    SupplyView, TxPoolServer, Web3Server,
 };
 use super::convert;
 use super::failure::Failure;
 use super::node::Node;
+use crate::BlockRecord;
 use crate::pool::{PooledTransaction, SenderContent};
+use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, Bytes, U64, keccak256};
 use alloy_rpc_types_eth::Transaction;
 use jsonrpsee::core::{RpcResult, async_trait};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The namespaces that [`super::methods`] registers.
+const NAMESPACES: [&str; 9] = ["debug", "eth", "kumo", "net", "ots", "rpc", "trace", "txpool", "web3"];
 
 /// `net_*`, `web3_*`, `txpool_*` and `kumo_*` over one node.
 pub(super) struct Namespaces(pub(super) Arc<Node>);
@@ -70,11 +76,39 @@ impl KumoServer for Namespaces {
         Ok(self.0.heavy(|node, _| supply(node)).await?)
     }
 
+    async fn checkpoint(&self, block: Option<BlockId>) -> RpcResult<Checkpoint> {
+        let block = self.0.block(block)?;
+        let Some(checkpoints) = &self.0.checkpoints else {
+            return Err(Failure::Execution("this chain has no quorum, so no block has a certificate".into()).into());
+        };
+        let found = checkpoints.checkpoint(block.number()).await.map_err(Failure::Execution)?;
+        if keccak256(&found.commitment) != block.hash {
+            tracing::error!(number = block.number(), "the certificate of a block is about another block");
+            return Err(Failure::Internal.into());
+        }
+        Ok(Checkpoint {
+            block: name(&block),
+            header: found.commitment,
+            sequencer_block: found.block,
+            certificate: found.certificate,
+        })
+    }
+
     fn finality(&self) -> RpcResult<Finality> {
-        let head = self.0.chain.head();
-        let latest = BlockName { number: U64::from(head.number()), hash: head.hash };
+        let latest = name(&self.0.chain.head());
         Ok(Finality { rule: "bft", latest, safe: latest, finalized: latest })
     }
+}
+
+impl RpcInfoServer for Namespaces {
+    fn modules(&self) -> RpcResult<BTreeMap<String, String>> {
+        Ok(NAMESPACES.iter().map(|name| ((*name).to_owned(), "1.0".to_owned())).collect())
+    }
+}
+
+/// A block by number and hash.
+pub(super) fn name(block: &BlockRecord) -> BlockName {
+    BlockName { number: U64::from(block.number()), hash: block.hash }
 }
 
 fn by_sender<T>(

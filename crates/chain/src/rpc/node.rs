@@ -3,6 +3,8 @@
 use super::failure::Failure;
 use super::filters::Filters;
 use super::limits::RpcLimits;
+use super::pending::PendingBlock;
+use super::upstream::{Checkpoints, SyncStatus, Upstream};
 use crate::pool::{AccountState, Broadcast, HeadState, Pool, PooledTransaction};
 use crate::{BlockRecord, Chain};
 use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
@@ -28,16 +30,26 @@ pub(super) struct Node {
     pub(super) pool: Pool,
     pub(super) filters: Filters,
     pub(super) limits: Arc<RpcLimits>,
+    pub(super) sync: SyncStatus,
+    /// Head when the server started.
+    pub(super) started_at: u64,
+    pub(super) checkpoints: Option<Arc<dyn Checkpoints>>,
+    pub(super) pending: PendingBlock,
     pub(super) broadcast: Arc<dyn Broadcast>,
     executions: Arc<Semaphore>,
 }
 
 impl Node {
-    pub(super) fn new(chain: Chain, broadcast: Arc<dyn Broadcast>, limits: RpcLimits) -> Arc<Self> {
+    pub(super) fn new(chain: Chain, upstream: Upstream, limits: RpcLimits) -> Arc<Self> {
+        let Upstream { broadcast, sync, checkpoints } = upstream;
         Arc::new(Self {
             pool: Pool::new(chain.chain_id()),
+            started_at: chain.head().number(),
+            sync,
+            checkpoints,
+            pending: PendingBlock::default(),
             chain,
-            filters: Filters::new(limits.filters, limits.filter_idle_time),
+            filters: Filters::new(limits.filters, limits.filters_per_connection, limits.filter_idle_time),
             executions: Arc::new(Semaphore::new(limits.executions.max(1))),
             limits: Arc::new(limits),
             broadcast,
@@ -149,6 +161,14 @@ impl Node {
             }
         }
         result
+    }
+
+    /// The nonce that a waiting transaction waits for; `None` if it waits for no other one.
+    pub(super) fn missing_nonce(&self, hash: B256) -> Result<Option<u64>, Failure> {
+        let Some(tx) = self.pool.get(&hash) else { return Ok(None) };
+        let next = self.account(&self.chain.head(), tx.sender)?.nonce;
+        let ready = self.pool.pending_nonce(&tx.sender, next);
+        Ok((tx.nonce() >= ready).then_some(ready))
     }
 
     /// Hands over again what is due at the head.

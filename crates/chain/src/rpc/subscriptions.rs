@@ -5,11 +5,11 @@
 
 use super::failure::Failure;
 use super::node::Node;
-use super::{convert, logs};
+use super::{convert, facts, logs};
 use crate::pool::PooledTransaction;
 use crate::{BlockRecord, LogFilter};
-use alloy_rpc_types_eth::Filter;
 use alloy_rpc_types_eth::pubsub::{Params, SubscriptionKind};
+use alloy_rpc_types_eth::{Filter, SyncStatus};
 use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink};
 use serde::Serialize;
 use std::sync::Arc;
@@ -29,10 +29,7 @@ pub(super) async fn serve(node: &Arc<Node>, pending: PendingSubscriptionSink, ki
         Feed::Heads => follow(node, &sink, blocks, next, |block| vec![convert::header(block)]).await,
         Feed::Logs(wanted) => follow(node, &sink, blocks, next, |block| wanted.select(block)).await,
         Feed::Transactions { full } => follow_pool(node, &sink, additions, full).await,
-        Feed::Syncing => {
-            push(node, &sink, &false).await;
-            sink.closed().await;
-        }
+        Feed::Syncing => follow_sync(node, &sink, blocks).await,
     }
 }
 
@@ -116,6 +113,36 @@ async fn follow_pool(node: &Node, sink: &SubscriptionSink, mut additions: Additi
             return;
         }
     }
+}
+
+/// Pushes whether this node is behind: once at the beginning, and whenever that changes.
+async fn follow_sync(node: &Node, sink: &SubscriptionSink, mut blocks: Blocks) {
+    let mut seen = node.sync.watch();
+    let mut told = None;
+    loop {
+        let status = facts::syncing(node);
+        let syncing = matches!(status, SyncStatus::Info(_));
+        if told != Some(syncing) {
+            let news = if syncing { SyncNews::Syncing { syncing, status } } else { SyncNews::Done(false) };
+            if !push(node, sink, &news).await {
+                return;
+            }
+            told = Some(syncing);
+        }
+        tokio::select! {
+            () = sink.closed() => return,
+            changed = seen.changed() => if changed.is_err() { return },
+            received = blocks.recv() => if let Err(RecvError::Closed) = received { return },
+        }
+    }
+}
+
+/// What subscribers of `syncing` get: `false` at the tip, else how far this node is.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum SyncNews {
+    Done(bool),
+    Syncing { syncing: bool, status: SyncStatus },
 }
 
 /// `false` when the subscription is over, or its reader takes nothing for too long.

@@ -10,7 +10,7 @@ use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::{Nibbles, TrieAccount};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 type Table<K, V> = ReadOnlyTable<K, V>;
@@ -105,17 +105,6 @@ impl Snapshot {
     pub(crate) fn storage(&self, address: Address, slot: U256) -> Result<U256, ChainError> {
         let stored = self.storage.get(&slot_key(address, slot))?;
         stored.map_or(Ok(U256::ZERO), |value| decode_word(value.value()))
-    }
-
-    /// Every slot of an account that holds something.
-    pub(crate) fn slots_of(&self, address: Address) -> Result<BTreeMap<U256, U256>, ChainError> {
-        let (from, to) = (slot_key(address, U256::ZERO), slot_key(address, U256::MAX));
-        let mut slots = BTreeMap::new();
-        for entry in self.storage.range::<&[u8; 52]>(&from..=&to)? {
-            let (key, value) = entry?;
-            slots.insert(U256::from_be_slice(&key.value()[20..]), decode_word(value.value())?);
-        }
-        Ok(slots)
     }
 
     /// The slot after block `number`, if a later block changed it.
@@ -216,6 +205,34 @@ impl Snapshot {
             let account = decode_account(account.value())?;
             Ok((Address::from(address.value()), account.ok_or_else(|| ChainError::decode("account", "it is empty"))?))
         }))
+    }
+
+    /// Slots of one account in order, at most `max`.
+    pub(crate) fn slots_of(&self, address: Address, max: usize) -> Result<BTreeMap<U256, U256>, ChainError> {
+        self.each_slot_of(address)?.take(max).collect()
+    }
+
+    /// Slots of one account that blocks after `number` changed; `None` if they changed more than `max` times.
+    pub(crate) fn slots_changed_after(
+        &self,
+        address: Address,
+        number: u64,
+        max: usize,
+    ) -> Result<Option<BTreeSet<U256>>, ChainError> {
+        let from = slot_history_key(address, U256::ZERO, 0);
+        let to = slot_history_key(address, U256::MAX, u64::MAX);
+        let mut slots = BTreeSet::new();
+        for (read, entry) in self.storage_history.range::<&[u8; 60]>(&from..=&to)?.enumerate() {
+            if read >= max {
+                return Ok(None);
+            }
+            let (key, _) = entry?;
+            let (slot, height) = key.value()[20..].split_at(32);
+            if height > number.to_be_bytes().as_slice() {
+                slots.insert(U256::from_be_slice(slot));
+            }
+        }
+        Ok(Some(slots))
     }
 
     /// The slots of an account, in order.

@@ -7,6 +7,7 @@ use crate::locate;
 use crate::roles::free_port;
 use crate::roles::validator::{ChainOptions, KEY_FILE};
 use alloy_primitives::{Address, U256};
+use chain::rpc::RpcLimits;
 use eyre::{Context, Result, bail, ensure, eyre};
 use protocol::abi;
 use protocol::network::{DEV_CHAIN_ID, Genesis, Mint, Network, Validator};
@@ -49,6 +50,8 @@ pub struct Options {
     pub block_millis: u64,
     /// How the validators keep their chains.
     pub chain: ChainOptions,
+    /// What the JSON-RPC gives to its callers at most.
+    pub rpc_limits: RpcLimits,
 }
 
 impl Default for Options {
@@ -62,6 +65,7 @@ impl Default for Options {
             dishonest: 0,
             block_millis: 200,
             chain: ChainOptions::default(),
+            rpc_limits: RpcLimits::default(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn directory(state: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the directory is in use or damaged, or the address is taken.
-pub async fn start(state: &Path, listen: SocketAddr) -> Result<Option<(Running, Served)>> {
+pub async fn start(state: &Path, listen: SocketAddr, limits: RpcLimits) -> Result<Option<(Running, Served)>> {
     let dir = directory(state);
     if !dir.is_dir() {
         return Ok(None);
@@ -41,7 +41,7 @@ pub async fn start(state: &Path, listen: SocketAddr) -> Result<Option<(Running, 
     let mut role = Running::new("rpc");
     role.hold(lock);
     let chain_id = chain.chain_id();
-    let server = chain::rpc::serve(listen, chain, Arc::new(ReadOnly), RpcLimits::default())
+    let server = chain::rpc::serve(listen, chain, Arc::new(ReadOnly), limits)
         .await
         .map_err(|e| eyre!("rpc: {e}; if the port is taken, use --ports auto"))?;
     let served = Served { rpc: format!("http://{}", server.local_addr), chain_id };

@@ -12,7 +12,7 @@ use ::gateway::client::ValidatorClient;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chain::Chain;
-use chain::rpc::RpcLimits;
+use chain::rpc::{Certificate, Checkpoints, RpcLimits, SyncStatus, Upstream};
 use eyre::{Result, eyre};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -30,6 +30,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// Where it listens; `None`: where the network file says.
     pub listen: Option<SocketAddr>,
+    /// What it gives to its callers at most.
+    pub limits: RpcLimits,
     /// What the validator of this process shares, and its seat.
     pub local: Option<(Shared, usize)>,
     /// How it keeps its chain, where it has one of its own.
@@ -51,9 +53,10 @@ pub async fn start(config: Config) -> Result<Running> {
         None => open_chain(&config.dir, &config.network, config.chain).await?,
     };
     let validators = clients(&config.network)?;
-    let sink = Arc::new(Executor { chain: chain.clone(), shared });
+    let sync = SyncStatus::default();
+    let sink = Arc::new(Executor { chain: chain.clone(), shared, sync: sync.clone() });
     let committee = Arc::new(Committee::new(&config.network.validators, config.network.chain_id)?);
-    let follow = follower::follow(validators.clone(), committee, sink);
+    let follow = follower::follow(validators.clone(), committee.clone(), sink);
     let failure = role.failure();
     role.spawn(async move {
         if let Err(error) = follow.await {
@@ -61,9 +64,11 @@ pub async fn start(config: Config) -> Result<Running> {
             failure.send_replace(Some(format!("{error:#}")));
         }
     });
+    let checkpoints = Certificates { validators: validators.clone(), committee };
     let (broadcast, handing_over) = Handover::new(validators, config.local);
     role.spawn(handing_over);
-    let server = chain::rpc::serve(address, chain, Arc::new(broadcast), RpcLimits::default())
+    let upstream = Upstream { broadcast: Arc::new(broadcast), sync, checkpoints: Some(Arc::new(checkpoints)) };
+    let server = chain::rpc::serve(address, chain, upstream, config.limits)
         .await
         .map_err(|e| eyre!("rpc: {e}; if the port is taken, stop the other `kumo dev` or use --ports auto"))?;
     role.on_stop(move || async move { server.stop().await });
@@ -83,6 +88,7 @@ pub fn clients(network: &Network) -> Result<Vec<ValidatorClient>> {
 struct Executor {
     chain: Chain,
     shared: Shared,
+    sync: SyncStatus,
 }
 
 #[async_trait]
@@ -106,6 +112,46 @@ impl Sink for Executor {
         };
         // A validator that has started meanwhile brings the block itself.
         self.shared.unless_driven(apply).unwrap_or(Ok(()))
+    }
+
+    fn heard_of(&self, height: u64) {
+        self.sync.seen(height);
+    }
+}
+
+/// Fetches the certificates of final blocks from validators, which keep them all, and believes none unchecked.
+struct Certificates {
+    validators: Vec<ValidatorClient>,
+    committee: Arc<Committee>,
+}
+
+#[async_trait]
+impl Checkpoints for Certificates {
+    async fn checkpoint(&self, height: u64) -> Result<Certificate, String> {
+        if height == 0 {
+            return Err("block 0 needs no certificate: everybody computes it from the genesis".to_owned());
+        }
+        let mut refusal = "the network file names no validators".to_owned();
+        for validator in &self.validators {
+            let certified = match validator.certified(height).await {
+                Ok(certified) => certified,
+                Err(error) => {
+                    refusal = error.to_string();
+                    continue;
+                }
+            };
+            match self.committee.verify(&certified) {
+                Ok(block) => {
+                    return Ok(Certificate {
+                        commitment: block.commitment.into(),
+                        block: certified.block.0.into(),
+                        certificate: certified.certificate.0.into(),
+                    });
+                }
+                Err(error) => refusal = error.to_string(),
+            }
+        }
+        Err(format!("no validator proved that block {height} is final: {refusal}"))
     }
 }
 

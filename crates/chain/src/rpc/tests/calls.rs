@@ -94,8 +94,21 @@ async fn a_call_sees_state_and_block_as_overridden() {
     let rich = json!({broke.to_string(): {"balance": "0xffff"}});
     let call = json!([{"from": broke, "to": contract, "value": "0xffff"}, "latest", rich]);
     assert_eq!(world.get("eth_call", call).await, json!(word(0)));
-    let moved = json!({contract.to_string(): {"movePrecompileToAddress": contract}});
-    assert_eq!(world.fail("eth_call", json!([{"to": contract}, "latest", moved])).await.0, -32602);
+}
+
+#[tokio::test]
+async fn a_call_finds_a_precompile_where_the_overrides_put_it() {
+    let world = World::automatic().await;
+    let (sha256, far) = (Address::with_last_byte(2), Address::repeat_byte(0xfa));
+    let moved = json!({sha256.to_string(): {"movePrecompileToAddress": far}});
+    let hash = world.get("eth_call", json!([{"to": sha256, "input": "0x01"}])).await;
+    assert_eq!(world.get("eth_call", json!([{"to": far, "input": "0x01"}, "latest", moved])).await, hash);
+    assert_eq!(world.get("eth_call", json!([{"to": sha256, "input": "0x01"}, "latest", moved])).await, "0x");
+    let no_precompile = json!({far.to_string(): {"movePrecompileToAddress": sha256}});
+    let (code, message) = world.fail("eth_call", json!([{"to": far}, "latest", no_precompile])).await;
+    assert!(code == -32000 && message.ends_with("is not a precompile"), "{code} {message}");
+    let both = json!({far.to_string(): {"state": {}, "stateDiff": {}}});
+    assert_eq!(world.fail("eth_call", json!([{"to": far}, "latest", both])).await.0, -32602);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The server against raw JSON, over a real socket, with a chain that mines by itself or when told.
 
 mod calls;
+mod facts;
 mod polling;
 mod reads;
 mod sending;
@@ -37,7 +38,7 @@ const CONTRACT: [u8; 52] = hex!(
 );
 
 /// A validator quorum of one, without consensus: mines what it is handed.
-struct Miner {
+pub(super) struct Miner {
     chain: Chain,
     queue: Mutex<Vec<Bytes>>,
     seen: Mutex<Vec<Bytes>>,
@@ -61,7 +62,7 @@ impl Broadcast for Miner {
 }
 
 impl Miner {
-    fn mine(&self) -> Arc<BlockRecord> {
+    pub(super) fn mine(&self) -> Arc<BlockRecord> {
         let (head, candidates) = (self.chain.head(), std::mem::take(&mut *self.queue.lock()));
         let attributes = BlockAttributes {
             timestamp: head.header.timestamp + 1,
@@ -74,9 +75,9 @@ impl Miner {
 }
 
 /// A served chain with funded accounts.
-struct World {
-    chain: Chain,
-    miner: Arc<Miner>,
+pub(super) struct World {
+    pub(super) chain: Chain,
+    pub(super) miner: Arc<Miner>,
     server: RpcServer,
     http: reqwest::Client,
     _dir: TempDir,
@@ -84,14 +85,14 @@ struct World {
 
 impl World {
     /// Mines each transaction at once.
-    async fn automatic() -> Self {
+    pub(super) async fn automatic() -> Self {
         let world = Self::manual(RpcLimits::default()).await;
         world.miner.automatic.store(true, Relaxed);
         world
     }
 
     /// Mines when told.
-    async fn manual(limits: RpcLimits) -> Self {
+    pub(super) async fn manual(limits: RpcLimits) -> Self {
         let dir = TempDir::new().unwrap();
         let alloc = (1..=3).map(|i| (signer(i).address(), U256::from(1_000 * ETHER))).collect();
         let genesis =
@@ -120,7 +121,7 @@ impl World {
         (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or(Value::Null))
     }
 
-    async fn ask(&self, method: &str, params: Value) -> Value {
+    pub(super) async fn ask(&self, method: &str, params: Value) -> Value {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let (status, answer) = self.post(request.to_string()).await;
         assert_eq!(status, 200, "{method}: {answer}");
@@ -128,25 +129,25 @@ impl World {
     }
 
     /// The result of a call that must succeed.
-    async fn get(&self, method: &str, params: Value) -> Value {
+    pub(super) async fn get(&self, method: &str, params: Value) -> Value {
         let answer = self.ask(method, params).await;
         assert!(answer.get("error").is_none(), "{method}: {answer}");
         answer["result"].clone()
     }
 
     /// Code and message of a call that must fail.
-    async fn fail(&self, method: &str, params: Value) -> (i64, String) {
+    pub(super) async fn fail(&self, method: &str, params: Value) -> (i64, String) {
         let error = self.ask(method, params).await["error"].clone();
         assert!(error.is_object(), "{method} succeeded");
         (error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned())
     }
 
-    async fn send(&self, raw: &Bytes) -> Value {
+    pub(super) async fn send(&self, raw: &Bytes) -> Value {
         self.get("eth_sendRawTransaction", json!([raw])).await
     }
 
     /// Deploys [`CONTRACT`] from account 1.
-    async fn deploy(&self) -> Address {
+    pub(super) async fn deploy(&self) -> Address {
         let nonce = self.nonce(signer(1).address(), "latest").await;
         let hash = self.send(&Transfer { nonce, to: TxKind::Create, input: init_code(), ..transfer() }.raw(1)).await;
         let receipt = self.get("eth_getTransactionReceipt", json!([hash])).await;
@@ -167,18 +168,18 @@ impl World {
 
 /// What a test transaction says; see [`transfer`] for the defaults.
 #[derive(Clone, Debug)]
-struct Transfer {
-    nonce: u64,
-    to: TxKind,
-    value: U256,
-    gas: u64,
-    fee: u128,
-    tip: u128,
-    chain_id: u64,
-    input: Bytes,
+pub(super) struct Transfer {
+    pub(super) nonce: u64,
+    pub(super) to: TxKind,
+    pub(super) value: U256,
+    pub(super) gas: u64,
+    pub(super) fee: u128,
+    pub(super) tip: u128,
+    pub(super) chain_id: u64,
+    pub(super) input: Bytes,
 }
 
-fn transfer() -> Transfer {
+pub(super) fn transfer() -> Transfer {
     Transfer {
         nonce: 0,
         to: TxKind::Call(Address::repeat_byte(0x77)),
@@ -208,12 +209,12 @@ impl Transfer {
         tx.into_signed(signature).into()
     }
 
-    fn raw(&self, account: u8) -> Bytes {
+    pub(super) fn raw(&self, account: u8) -> Bytes {
         self.sign(account).encoded_2718().into()
     }
 }
 
-fn signer(account: u8) -> PrivateKeySigner {
+pub(super) fn signer(account: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&B256::repeat_byte(account)).unwrap()
 }
 
@@ -222,10 +223,10 @@ fn init_code() -> Bytes {
     [copy_and_return.as_slice(), &CONTRACT].concat().into()
 }
 
-fn word(value: u64) -> Bytes {
+pub(super) fn word(value: u64) -> Bytes {
     Bytes::from(B256::from(U256::from(value)))
 }
 
-fn number(value: &Value) -> u64 {
+pub(super) fn number(value: &Value) -> u64 {
     u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
 }

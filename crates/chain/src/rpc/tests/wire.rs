@@ -73,12 +73,16 @@ async fn wrong_parameters_are_named_as_such() {
     ] {
         assert_eq!(world.fail(method, params.clone()).await.0, -32602, "{method} {params}");
     }
+    let (_, message) = world.fail("eth_getBalance", json!(["0x1234"])).await;
+    assert!(message.starts_with("invalid argument 0 (address): invalid string length"), "{message}");
+    let (_, message) = world.fail("eth_getBalance", json!([])).await;
+    assert_eq!(message, "missing value for required argument 0 (address)");
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_method_not_found() {
     let world = World::automatic().await;
-    let probes = ["eth_fillTransaction", "eth_getAccountInfo", "anvil_nodeInfo", "debug_traceTransaction", "", "eth_"];
+    let probes = ["eth_sendTransaction", "eth_getAccountInfo", "anvil_nodeInfo", "debug_traceTransaction", "", "eth_"];
     for method in probes {
         assert_eq!(world.fail(method, json!([])).await.0, -32601, "{method}");
     }

@@ -3,9 +3,10 @@
 //! As with `eth_call` the nonce is not checked and fees are taken only when the caller names a price. Nothing is
 //! written back.
 
-use super::super::execute::{Overrides, check_overrides, refused};
+use super::super::execute::{Overrides, refused};
 use super::super::failure::Failure;
 use super::super::node::Node;
+use super::super::overrides::{self, Moves};
 use super::budget::Budget;
 use crate::BlockRecord;
 use crate::evm::{ChainEvmContext, inspected_evm};
@@ -13,7 +14,7 @@ use crate::execute::{BlockState, database_error};
 use crate::replay::block_state;
 use alloy_consensus::TxEnvelope;
 use alloy_consensus::transaction::Recovered;
-use alloy_evm::overrides::{apply_block_overrides, apply_state_overrides};
+use alloy_evm::overrides::apply_block_overrides;
 use alloy_evm::rpc::TryIntoTxEnv;
 use alloy_evm::{Evm, EvmEnv, FromRecoveredTx};
 use alloy_rpc_types_eth::TransactionRequest;
@@ -27,6 +28,7 @@ pub(super) struct Simulation<'a> {
     node: &'a Node,
     pub(super) state: BlockState,
     pub(super) env: EvmEnv,
+    moves: Moves,
 }
 
 impl<'a> Simulation<'a> {
@@ -57,7 +59,7 @@ impl<'a> Simulation<'a> {
     }
 
     fn new(node: &'a Node, block: &BlockRecord, state: BlockState) -> Self {
-        Self { node, state, env: node.chain.evm_env(&block.header) }
+        Self { node, state, env: node.chain.evm_env(&block.header), moves: Moves::default() }
     }
 
     /// Changes the state and the environment.
@@ -66,8 +68,9 @@ impl<'a> Simulation<'a> {
             apply_block_overrides(block, &mut self.state, &mut self.env.block_env);
         }
         if let Some(state) = overrides.state {
-            check_overrides(&state)?;
-            apply_state_overrides(state, &mut self.state).map_err(|error| Failure::Params(error.to_string()))?;
+            overrides::check(&state)?;
+            self.moves = overrides::moves(&state);
+            overrides::apply(&mut self.state, state)?;
         }
         Ok(())
     }
@@ -96,7 +99,8 @@ impl<'a> Simulation<'a> {
     where
         I: for<'s> Inspector<ChainEvmContext<&'s mut BlockState>>,
     {
-        let mut evm = inspected_evm(self.node.chain.rules(), &mut self.state, self.env.clone(), inspector);
+        let evm = inspected_evm(self.node.chain.rules(), &mut self.state, self.env.clone(), inspector);
+        let mut evm = overrides::with_moves(evm, &self.moves, true)?;
         evm.transact(transaction).map_err(|error| refused(error.map_db_err(database_error)))
     }
 
