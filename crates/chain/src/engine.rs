@@ -17,7 +17,7 @@ use crate::{
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
 use alloy_eips::eip7840::BlobParams;
 use alloy_evm::EvmEnv;
-use alloy_primitives::{B256, Bloom, U256};
+use alloy_primitives::{Address, B256, Bloom, U256};
 use parking_lot::{Mutex, RwLock};
 use revm::state::Bytecode;
 use std::{path::Path, sync::Arc};
@@ -64,6 +64,7 @@ struct Inner {
     writer: Mutex<()>,
     senders: Senders,
     records: Cache<u64, Arc<BlockRecord>>,
+    changed: Cache<u64, Arc<[Address]>>,
     codes: Arc<Cache<B256, Bytecode>>,
     finalized: broadcast::Sender<Arc<BlockRecord>>,
 }
@@ -134,6 +135,7 @@ impl Chain {
             live,
             writer: Mutex::new(()),
             records: Cache::new(RECORDS_MAX),
+            changed: Cache::new(RECORDS_MAX),
             codes,
             finalized: broadcast::channel(SUBSCRIBER_LAG_MAX).0,
         })))
@@ -204,6 +206,7 @@ impl Chain {
             live.snapshot = snapshot;
         }
         self.0.records.insert(record.number(), record.clone());
+        self.0.changed.insert(record.number(), overlay.accounts.keys().copied().collect());
         // Nobody listening is not a failure.
         let _ = self.0.finalized.send(record.clone());
         Ok(record)
@@ -226,6 +229,11 @@ impl Chain {
             Some(number) => self.block_by_number(number),
             None => Ok(None),
         }
+    }
+
+    /// Accounts that a block finalised lately by this process changed, in no order; `None` for any other block.
+    pub(crate) fn changed_accounts(&self, number: u64) -> Option<Arc<[Address]>> {
+        self.0.changed.get(&number)
     }
 
     /// Header of a finalised block with its hash, without reading the rest of the block.

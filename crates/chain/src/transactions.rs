@@ -28,16 +28,19 @@ pub const TRANSACTION_GAS_MAX: u64 = MAX_TX_GAS_LIMIT_OSAKA;
 pub(crate) const TRANSACTION_GAS_MIN: u64 = 21_000;
 /// Length of the RLP of a block, in bytes (EIP-7934: 10 MiB less a margin of 2 MiB).
 pub(crate) const BLOCK_BYTES_MAX: usize = 8 << 20;
-/// Senders remembered, over all chains of the process: what all pools may hold, and a few blocks.
-const SENDERS_MAX: usize = 131_072;
+/// Senders remembered, over all chains of the process. Each is kept for at least half as many further ones, so for as
+/// long as a transaction waits in a full pool.
+const SENDERS_MAX: usize = 2 * crate::pool::POOL_TRANSACTIONS_MAX;
+/// First byte of a blob transaction (EIP-4844).
+const BLOB_TYPE: u8 = 3;
 
 const _: () = assert!(TRANSACTION_BYTES_MAX < BLOCK_BYTES_MAX);
 
-/// Why a transaction is valid on no state of this chain.
+/// Why a transaction is valid on no state of this chain. Messages begin with the words that Ethereum clients match on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTransaction {
     /// Too long.
-    #[error("transaction has {bytes} bytes, the limit is {max}")]
+    #[error("oversized data: transaction size {bytes}, limit {max}")]
     Size {
         /// Its length.
         bytes: usize,
@@ -48,10 +51,10 @@ pub enum InvalidTransaction {
     #[error("transaction cannot be decoded: {0}")]
     Decode(String),
     /// Type 3.
-    #[error("blob transactions (type 3) are not supported")]
+    #[error("transaction type not supported: blob transactions (type 3) are not accepted, send the data as calldata")]
     Blob,
     /// Made for another chain.
-    #[error("transaction is for chain {got}, this is chain {expected}")]
+    #[error("invalid chain id for signer: have {got} want {expected}")]
     ChainId {
         /// Chain id of the transaction.
         got: ChainId,
@@ -59,10 +62,10 @@ pub enum InvalidTransaction {
         expected: ChainId,
     },
     /// Valid on every chain.
-    #[error("transaction names no chain (EIP-155), so it could be replayed")]
+    #[error("only replay-protected (EIP-155) transactions allowed over RPC: sign for the chain id of this chain")]
     Unprotected,
     /// Over the limit of EIP-7825.
-    #[error("transaction asks for {gas} gas, the limit is {max}")]
+    #[error("transaction gas limit too high (cap: {max}, tx: {gas})")]
     Gas {
         /// Gas limit of the transaction.
         gas: u64,
@@ -70,11 +73,12 @@ pub enum InvalidTransaction {
         max: u64,
     },
     /// The signature belongs to nobody, or is the malleable twin of a signature (EIP-2).
-    #[error("signature is invalid: {0}")]
+    #[error("invalid sender: {0}")]
     Signature(String),
 }
 
 /// Recovers senders and remembers them.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Senders {
     chain_id: ChainId,
 }
@@ -90,18 +94,34 @@ impl Senders {
 
     /// Decodes and checks a transaction and finds its sender.
     pub(crate) fn recover(&self, encoded: &[u8]) -> Result<Recovered<TxEnvelope>, InvalidTransaction> {
+        let transaction = self.decode(encoded)?;
+        let sender = self.sender(&transaction)?;
+        Ok(Recovered::new_unchecked(transaction, sender))
+    }
+
+    /// Decodes and checks a transaction, all but its signature.
+    pub(crate) fn decode(&self, encoded: &[u8]) -> Result<TxEnvelope, InvalidTransaction> {
+        // Before the length, because blobs make a transaction long and shorter ones would not help.
+        if encoded.first() == Some(&BLOB_TYPE) {
+            return Err(InvalidTransaction::Blob);
+        }
         if encoded.len() > TRANSACTION_BYTES_MAX {
             return Err(InvalidTransaction::Size { bytes: encoded.len(), max: TRANSACTION_BYTES_MAX });
         }
         let transaction = decode_exact(encoded).map_err(|error| InvalidTransaction::Decode(error.to_string()))?;
         self.check(&transaction)?;
+        Ok(transaction)
+    }
+
+    /// The sender of a decoded transaction.
+    pub(crate) fn sender(&self, transaction: &TxEnvelope) -> Result<Address, InvalidTransaction> {
         let hash = *transaction.tx_hash();
         if let Some(sender) = KNOWN.get(&hash) {
-            return Ok(Recovered::new_unchecked(transaction, sender));
+            return Ok(sender);
         }
         let sender = transaction.recover_signer().map_err(|error| InvalidTransaction::Signature(error.to_string()))?;
         KNOWN.insert(hash, sender);
-        Ok(Recovered::new_unchecked(transaction, sender))
+        Ok(sender)
     }
 
     /// The same for many, on all cores.
@@ -110,9 +130,6 @@ impl Senders {
     }
 
     fn check(&self, transaction: &TxEnvelope) -> Result<(), InvalidTransaction> {
-        if transaction.is_eip4844() {
-            return Err(InvalidTransaction::Blob);
-        }
         match transaction.chain_id() {
             None => return Err(InvalidTransaction::Unprotected),
             Some(got) if got != self.chain_id => {

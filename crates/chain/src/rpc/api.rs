@@ -295,7 +295,7 @@ pub trait TxPool {
 
     /// All transactions, by sender and nonce.
     #[method(name = "content")]
-    fn content(&self) -> RpcResult<PoolContent<BTreeMap<Address, ByNonce<Transaction>>>>;
+    fn content(&self) -> RpcResult<PoolContent<BySender<ByNonce<Transaction>>>>;
 
     /// The transactions of one sender, by nonce.
     #[method(name = "contentFrom")]
@@ -303,7 +303,7 @@ pub trait TxPool {
 
     /// One line about each transaction, by sender and nonce.
     #[method(name = "inspect")]
-    fn inspect(&self) -> RpcResult<PoolContent<BTreeMap<Address, ByNonce<String>>>>;
+    fn inspect(&self) -> RpcResult<PoolContent<BySender<ByNonce<String>>>>;
 }
 
 /// What only this chain has.
@@ -329,6 +329,9 @@ pub trait RpcInfo {
     #[method(name = "modules")]
     fn modules(&self) -> RpcResult<BTreeMap<String, String>>;
 }
+
+/// Something of each sender, by its address with the checksum of EIP-55.
+pub type BySender<T> = BTreeMap<String, T>;
 
 /// Something of each transaction, by decimal nonce.
 pub type ByNonce<T> = BTreeMap<String, T>;

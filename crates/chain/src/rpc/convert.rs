@@ -48,7 +48,7 @@ pub(super) fn transaction(block: &BlockRecord, index: usize) -> Option<Transacti
 /// A transaction that waits in the pool: without a block.
 pub(super) fn pending_transaction(tx: &PooledTransaction) -> Transaction {
     let info = TransactionInfo { hash: Some(tx.hash), ..Default::default() };
-    Transaction::from_transaction(Recovered::new_unchecked(tx.tx.clone(), tx.sender), info)
+    Transaction::from_transaction(Recovered::new_unchecked(tx.decoded(), tx.sender), info)
 }
 
 /// The receipt of the transaction at `index` of a block. `blobs` are the parameters of the blob market at that block.
@@ -101,7 +101,7 @@ fn positioned(block: &BlockRecord, inner: alloy_primitives::Log, tx: B256, index
     }
 }
 
-/// One line about a transaction, for `txpool_inspect`.
+/// One line about a transaction, for `txpool_inspect`, as geth writes it.
 pub(super) fn summary(tx: &TxEnvelope) -> String {
     let to = tx.to().map_or_else(|| "contract creation".to_owned(), |to| to.to_string());
     format!("{to}: {} wei + {} gas × {} wei", tx.value(), tx.gas_limit(), tx.max_fee_per_gas())

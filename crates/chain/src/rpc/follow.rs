@@ -1,19 +1,20 @@
 //! What the node does after each block: clear the pool of what was mined, and hand over again what was not.
 
-use super::node::{Node, head_state};
+use super::node::Node;
 use super::server::stopped;
 use crate::BlockRecord;
-use crate::pool::Pool;
-use alloy_consensus::Transaction;
-use alloy_primitives::{Address, map::HashSet};
+use crate::pool::HeadState;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
-/// After so many blocks every sender in the pool is looked at, not only those of the block.
+/// After so many blocks it is looked for what is too old.
 const SWEEP_BLOCKS: u64 = 16;
+/// How often the journal of the pool is put on disk.
+const JOURNAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows the chain until `stop` changes.
 pub(super) async fn follow(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
@@ -38,35 +39,43 @@ pub(super) async fn follow(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-fn send_due(node: Arc<Node>) -> JoinHandle<()> {
-    tokio::spawn(async move { node.send_due(head_state(&node.chain.head())).await })
-}
-
-/// Drops what `block` mined; without a block, or every [`SWEEP_BLOCKS`], looks at all senders.
-fn settle(node: &Node, block: Option<&BlockRecord>) {
-    let head = node.chain.head();
-    let sweep = block.is_none_or(|block| block.number().is_multiple_of(SWEEP_BLOCKS));
-    let touched = match block {
-        Some(block) if !sweep => touched(&node.pool, block),
-        _ => node.pool.senders(),
-    };
-    for sender in touched {
-        match node.sender(&head, sender) {
-            Ok(account) => node.pool.settle(sender, account),
-            Err(failure) => tracing::error!(%failure, %sender, "cannot read the account of a waiting sender"),
+/// Puts the journal of the pool on disk now and then, until `stop` changes and once more.
+pub(super) async fn keep_journal(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(JOURNAL_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let last = tokio::select! {
+            () = stopped(&mut stop) => true,
+            _ = ticks.tick() => false,
+        };
+        let node = node.clone();
+        match tokio::task::spawn_blocking(move || node.pool.maintain_journal()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the journal of the pool cannot be put on disk"),
+            Err(panic) => tracing::error!(%panic, "panic in the journal of the pool"),
+        }
+        if last {
+            return;
         }
     }
-    if sweep {
-        node.pool.expire(head.header.timestamp);
-        node.filters.remove_idle(Instant::now());
-    }
 }
 
-/// Senders in the pool whose nonce the block may have moved: those of its transactions, and who authorised code.
-fn touched(pool: &Pool, block: &BlockRecord) -> Vec<Address> {
-    let mut moved: HashSet<Address> = block.senders.iter().copied().collect();
-    for authorization in block.transactions.iter().flat_map(|tx| tx.authorization_list().unwrap_or_default()) {
-        moved.extend(authorization.recover_authority());
+fn send_due(node: Arc<Node>) -> JoinHandle<()> {
+    tokio::spawn(async move { node.send_due(HeadState::of(&node.chain.head())).await })
+}
+
+/// Takes over what `block` changed of the senders in the pool; all of them if the block or its changes are not known.
+fn settle(node: &Node, block: Option<&BlockRecord>) {
+    let changed = block.and_then(|block| node.chain.changed_accounts(block.number()));
+    let touched = match changed {
+        Some(changed) => node.pool.senders_among(&changed),
+        None => node.pool.senders(),
+    };
+    if let Err(error) = node.pool.follow(&node.chain, &touched) {
+        tracing::error!(%error, "cannot read the accounts of waiting senders");
     }
-    pool.senders().into_iter().filter(|sender| moved.contains(sender)).collect()
+    if block.is_none_or(|block| block.number().is_multiple_of(SWEEP_BLOCKS)) {
+        node.pool.expire(node.chain.head().header.timestamp);
+        node.filters.remove_idle(Instant::now());
+    }
 }

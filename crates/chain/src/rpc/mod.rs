@@ -60,6 +60,7 @@ pub use settings::{Setting, SettingError};
 pub use upstream::{BEHIND_BLOCKS_MAX, Certificate, Checkpoints, SyncStatus, Upstream};
 
 use crate::Chain;
+use crate::pool::{Pool, PoolLimits};
 use api::{EthServer, KumoServer, NetServer, RpcInfoServer, TxPoolServer, Web3Server};
 use jsonrpsee::Methods;
 use jsonrpsee::core::RegisterMethodError;
@@ -116,7 +117,22 @@ pub async fn serve(
     upstream: impl Into<Upstream>,
     limits: RpcLimits,
 ) -> Result<RpcServer, RpcError> {
-    server::start(address, Node::new(chain, upstream.into(), limits)).await
+    let pool = Pool::new(chain.chain_id(), PoolLimits::default());
+    serve_pool(address, chain, pool, upstream, limits).await
+}
+
+/// The same with a pool that was opened before, to choose its limits and let it survive a restart: [`Pool::open`].
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_pool(
+    address: SocketAddr,
+    chain: Chain,
+    pool: Pool,
+    upstream: impl Into<Upstream>,
+    limits: RpcLimits,
+) -> Result<RpcServer, RpcError> {
+    server::start(address, Node::new(chain, pool, upstream.into(), limits)).await
 }
 
 fn methods(node: Arc<Node>) -> Result<Methods, RegisterMethodError> {

@@ -1,7 +1,7 @@
 //! The methods outside `eth_*`.
 
 use super::api::{
-    BlockName, ByNonce, Checkpoint, Finality, KumoServer, NetServer, PoolContent, PoolStatus, RpcInfoServer,
+    BlockName, ByNonce, BySender, Checkpoint, Finality, KumoServer, NetServer, PoolContent, PoolStatus, RpcInfoServer,
     SupplyView, TxPoolServer, Web3Server,
 };
 use super::convert;
@@ -53,7 +53,7 @@ impl TxPoolServer for Namespaces {
         Ok(PoolStatus { pending: U64::from(pending), queued: U64::from(queued) })
     }
 
-    fn content(&self) -> RpcResult<PoolContent<BTreeMap<Address, ByNonce<Transaction>>>> {
+    fn content(&self) -> RpcResult<PoolContent<BySender<ByNonce<Transaction>>>> {
         Ok(by_sender(self.0.pool.content(None), convert::pending_transaction))
     }
 
@@ -65,8 +65,8 @@ impl TxPoolServer for Namespaces {
         }))
     }
 
-    fn inspect(&self) -> RpcResult<PoolContent<BTreeMap<Address, ByNonce<String>>>> {
-        Ok(by_sender(self.0.pool.content(None), |tx| convert::summary(&tx.tx)))
+    fn inspect(&self) -> RpcResult<PoolContent<BySender<ByNonce<String>>>> {
+        Ok(by_sender(self.0.pool.content(None), |tx| convert::summary(&tx.decoded())))
     }
 }
 
@@ -114,10 +114,10 @@ pub(super) fn name(block: &BlockRecord) -> BlockName {
 fn by_sender<T>(
     content: Vec<SenderContent>,
     view: impl Fn(&PooledTransaction) -> T + Copy,
-) -> PoolContent<BTreeMap<Address, ByNonce<T>>> {
+) -> PoolContent<BySender<ByNonce<T>>> {
     let part = |choose: fn(&SenderContent) -> &Vec<Arc<PooledTransaction>>| {
         let some = content.iter().filter(|c| !choose(c).is_empty());
-        some.map(|c| (c.sender, by_nonce(choose(c), view))).collect()
+        some.map(|c| (c.sender.to_string(), by_nonce(choose(c), view))).collect()
     };
     PoolContent { pending: part(|c| &c.pending), queued: part(|c| &c.queued) }
 }

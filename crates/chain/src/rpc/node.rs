@@ -5,9 +5,8 @@ use super::filters::Filters;
 use super::limits::RpcLimits;
 use super::pending::PendingBlock;
 use super::upstream::{Checkpoints, SyncStatus, Upstream};
-use crate::pool::{AccountState, Broadcast, HeadState, Pool, PooledTransaction};
+use crate::pool::{Broadcast, HeadState, Pool, PooledTransaction};
 use crate::{BlockRecord, Chain};
-use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
 use alloy_eips::eip7840::BlobParams;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes};
@@ -19,8 +18,6 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Length of the code of a delegated account: a prefix of three bytes and an address (EIP-7702).
-const DELEGATION_BYTES: usize = 23;
 /// Transactions handed over at a time when many are due.
 const BROADCASTS_PARALLEL: usize = 8;
 
@@ -40,10 +37,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(chain: Chain, upstream: Upstream, limits: RpcLimits) -> Arc<Self> {
+    pub(super) fn new(chain: Chain, pool: Pool, upstream: Upstream, limits: RpcLimits) -> Arc<Self> {
         let Upstream { broadcast, sync, checkpoints } = upstream;
         Arc::new(Self {
-            pool: Pool::new(chain.chain_id()),
+            pool,
             started_at: chain.head().number(),
             sync,
             checkpoints,
@@ -89,13 +86,6 @@ impl Node {
         Ok(code.original_bytes())
     }
 
-    /// What the pool must know of a sender.
-    pub(super) fn sender(&self, block: &BlockRecord, address: Address) -> Result<AccountState, Failure> {
-        let account = self.account(block, address)?;
-        let has_code = !account.is_empty_code_hash() && !is_delegation(&self.code(block, address)?);
-        Ok(AccountState { nonce: account.nonce, balance: account.balance, has_code })
-    }
-
     /// Parameters of the blob market at a block; `None` where there is no such market.
     pub(super) fn blobs(&self, block: &BlockRecord) -> Option<BlobParams> {
         self.chain.blob_params(block.header.timestamp)
@@ -132,15 +122,12 @@ impl Node {
 
     /// Takes a signed transaction into the pool and hands it, and what it unblocks, to the validators.
     pub(super) async fn submit(self: &Arc<Self>, raw: Bytes) -> Result<B256, Failure> {
-        // By the chain, which remembers senders, so that executing the block need not recover them again.
-        let recover = |raw: &[u8]| self.chain.recover(raw).map(|tx| tx.signer()).map_err(|e| e.to_string());
-        let tx = self.pool.decode(&raw, recover)?;
-        let head = self.chain.head();
-        let account = self.sender(&head, tx.sender)?;
-        let tx = self.pool.add(tx, account, head_state(&head))?;
+        let decoded = self.pool.decode(raw);
+        let (mut admitted, head) = self.pool.admit(&self.chain, vec![decoded])?;
+        let tx = admitted.pop().ok_or(Failure::Internal)??;
         let node = self.clone();
         // A task of its own, so that a caller who hangs up does not cut the hand-over short.
-        let sending = tokio::spawn(async move { node.send_ready(&tx, head_state(&head)).await });
+        let sending = tokio::spawn(async move { node.send_ready(&tx, head).await });
         sending.await.map_err(|_| Failure::Internal)?
     }
 
@@ -182,20 +169,6 @@ impl Node {
         };
         due.for_each_concurrent(BROADCASTS_PARALLEL, send).await;
     }
-}
-
-/// What the pool must know of the head.
-pub(super) fn head_state(head: &BlockRecord) -> HeadState {
-    HeadState {
-        number: head.number(),
-        timestamp: head.header.timestamp,
-        base_fee: super::fees::next_base_fee(head),
-        gas_limit: head.header.gas_limit,
-    }
-}
-
-pub(super) fn is_delegation(code: &Bytes) -> bool {
-    code.len() == DELEGATION_BYTES && code.starts_with(&EIP7702_DELEGATION_DESIGNATOR)
 }
 
 fn name_of(id: BlockId) -> String {

@@ -56,7 +56,8 @@ pub(super) async fn start(address: SocketAddr, node: Arc<Node>) -> Result<RpcSer
     let tasks = vec![
         tokio::spawn(acceptor.run(listener)),
         tokio::spawn(reap(connections.clone(), limits, stopping.clone())),
-        tokio::spawn(follow::follow(node, stopping)),
+        tokio::spawn(follow::follow(node.clone(), stopping.clone())),
+        tokio::spawn(follow::keep_journal(node, stopping)),
     ];
     Ok(RpcServer { local_addr, running: Running { stop, connections, tasks } })
 }

@@ -4,13 +4,12 @@
 //! alone; what one transaction unblocks is handed over with the rest.
 
 use super::failure::Failure;
-use super::node::{Node, head_state};
-use crate::pool::{HeadState, PoolError, PooledTransaction};
+use super::node::Node;
+use crate::pool::{HeadState, PooledTransaction};
 use alloy_primitives::{Address, B256, Bytes, map::HashMap};
 use jsonrpsee::MethodResponse;
 use jsonrpsee::core::server::ResponsePayload;
 use jsonrpsee::types::{ErrorObjectOwned, Id, Request};
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The method that may be answered many at a time.
@@ -40,8 +39,8 @@ impl Node {
         // A task of its own, so that a caller who hangs up does not cut the hand-over short.
         let task = tokio::spawn(async move {
             let admitting = node.clone();
-            let admitted = tokio::task::spawn_blocking(move || admitting.admit_all(&raws)).await;
-            let Ok((mut outcomes, head)) = admitted else { return None };
+            let admitted = tokio::task::spawn_blocking(move || admitting.admit_all(raws)).await;
+            let (mut outcomes, head) = admitted.ok()?;
             node.send_all(&mut outcomes, head).await;
             Some(outcomes)
         });
@@ -50,18 +49,15 @@ impl Node {
         outcomes.unwrap_or_else(|| (0..count).map(|_| Err(Failure::Internal)).collect())
     }
 
-    fn admit_all(&self, raws: &[Bytes]) -> (Vec<Result<Arc<PooledTransaction>, Failure>>, HeadState) {
-        let recover = |raw: &[u8]| self.chain.recover(raw).map(|tx| tx.signer()).map_err(|e| e.to_string());
-        let decoded: Vec<Result<PooledTransaction, PoolError>> =
-            raws.par_iter().map(|raw| self.pool.decode(raw, recover)).collect();
-        let head = self.chain.head();
-        let state = head_state(&head);
-        let admit = |decoded: Result<PooledTransaction, PoolError>| {
-            let tx = decoded?;
-            let account = self.sender(&head, tx.sender)?;
-            Ok(self.pool.add(tx, account, state)?)
-        };
-        (decoded.into_iter().map(admit).collect(), state)
+    fn admit_all(&self, raws: Vec<Bytes>) -> (Vec<Result<Arc<PooledTransaction>, Failure>>, HeadState) {
+        let count = raws.len();
+        match self.pool.admit(&self.chain, self.pool.decode_all(raws)) {
+            Ok((admitted, head)) => (admitted.into_iter().map(|one| one.map_err(Failure::from)).collect(), head),
+            Err(error) => {
+                tracing::error!(%error, "cannot read the accounts of senders");
+                ((0..count).map(|_| Err(Failure::Internal)).collect(), HeadState::default())
+            }
+        }
     }
 
     /// Hands over what is ready; an admitted transaction that no validator took is forgotten and says so.

@@ -200,7 +200,7 @@ fn run_all(
 fn run_pool(node: &Node, execution: &mut Execution) -> Result<(), Failure> {
     let waiting = node.pool.content(None).into_iter().flat_map(|content| content.pending);
     for pooled in waiting.take(TRANSACTIONS_MAX) {
-        let transaction = Recovered::new_unchecked(pooled.tx.clone(), pooled.sender);
+        let transaction = Recovered::new_unchecked(pooled.decoded(), pooled.sender);
         if let Err(Refusal::Failed(error)) = execution.run(&transaction) {
             return Err(error.into());
         }

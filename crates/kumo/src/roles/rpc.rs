@@ -12,6 +12,7 @@ use ::gateway::client::ValidatorClient;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chain::Chain;
+use chain::pool::{Pool, PoolLimits};
 use chain::rpc::{Certificate, Checkpoints, RpcLimits, SyncStatus, Upstream};
 use eyre::{Result, eyre};
 use futures::StreamExt as _;
@@ -21,6 +22,9 @@ use sequencer::{Block, Committee};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// File in the directory of an rpc node that holds what waits in its pool.
+const POOL_JOURNAL: &str = "pool.journal";
 
 /// What an rpc node needs to start.
 pub struct Config {
@@ -68,11 +72,19 @@ pub async fn start(config: Config) -> Result<Running> {
     let (broadcast, handing_over) = Handover::new(validators, config.local);
     role.spawn(handing_over);
     let upstream = Upstream { broadcast: Arc::new(broadcast), sync, checkpoints: Some(Arc::new(checkpoints)) };
-    let server = chain::rpc::serve(address, chain, upstream, config.limits)
+    let pool = open_pool(&chain, config.dir.join(POOL_JOURNAL)).await?;
+    let server = chain::rpc::serve_pool(address, chain, pool, upstream, config.limits)
         .await
         .map_err(|e| eyre!("rpc: {e}; if the port is taken, stop the other `kumo dev` or use --ports auto"))?;
     role.on_stop(move || async move { server.stop().await });
     Ok(role)
+}
+
+/// Opens the pool with its journal, which takes as long as recovering who signed what waits.
+async fn open_pool(chain: &Chain, journal: PathBuf) -> Result<Pool> {
+    let chain = chain.clone();
+    let opening = tokio::task::spawn_blocking(move || Pool::open(&chain, PoolLimits::default(), &journal));
+    Ok(opening.await??)
 }
 
 /// One client per validator.
