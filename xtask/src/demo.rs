@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: build the release program, run the whole loop, and check what it claims.
 
+use crate::process::target_directory;
 use eyre::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Steps that the demo must report, in order.
@@ -13,7 +13,7 @@ pub fn run() -> Result<()> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let built = Command::new(env!("CARGO")).args(["build", "--release", "--locked"]).current_dir(root).status()?;
     ensure!(built.success(), "cargo build --release failed: {built}");
-    let program = target_directory(root)?.join("release/kumo");
+    let program = target_directory()?.join("release/kumo");
     let output = Command::new(&program)
         .args(["demo", "--exit", "--output", "json"])
         .stderr(Stdio::inherit())
@@ -43,18 +43,6 @@ fn check(report: &Value, exited_well: bool) -> Result<()> {
     ensure!(report["job"].is_object() && report["balances"].is_object(), "the report lacks job or balances");
     ensure!(exited_well, "the demo reported success but did not exit with 0");
     Ok(())
-}
-
-fn target_directory(root: &str) -> Result<PathBuf> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(root)
-        .output()?;
-    let json: Value = serde_json::from_slice(&output.stdout)?;
-    match json["target_directory"].as_str() {
-        Some(path) => Ok(path.into()),
-        None => bail!("cargo metadata names no target directory"),
-    }
 }
 
 fn program_size(program: &std::path::Path) -> Result<String> {

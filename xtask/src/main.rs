@@ -2,9 +2,14 @@
 
 mod abi;
 mod bench;
+mod clients;
 mod demo;
+mod differ;
+mod fuzz;
 mod guests;
 mod layers;
+mod network;
+mod process;
 
 use clap::{Parser, Subcommand};
 
@@ -26,8 +31,14 @@ enum Task {
     /// Measure the chain against a peer in the same run.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Run cast, forge, ethers, viem, web3.py and hardhat against a development network.
+    Clients(clients::Options),
     /// Run the contract tests and check the size of the contracts.
     Contracts,
+    /// Compare what Kumo and anvil make of the same random transactions.
+    DiffAnvil(differ::Options),
+    /// Run the fuzz targets, ten minutes each.
+    Fuzz(fuzz::Options),
     /// Build the release program, run the whole demo and check its report.
     Demo,
     /// Rebuild the example guests and write them with their digests.
@@ -44,8 +55,11 @@ fn main() -> eyre::Result<()> {
     match Arguments::parse().command {
         Task::Abi { check } => abi::run(check),
         Task::Bench(bench) => bench::run(&bench),
+        Task::Clients(options) => clients::clients(&options),
         Task::Contracts => abi::test(),
         Task::Demo => demo::run(),
+        Task::DiffAnvil(options) => differ::differ(&options),
+        Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Guests { check } => guests::run(check),
         Task::Layers => layers::run(),
     }

@@ -10,6 +10,8 @@ mod hashed;
 mod node;
 mod proof;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use hashed::HashedNodes;

@@ -33,6 +33,7 @@ mod filters;
 mod follow;
 mod http;
 mod limits;
+mod local;
 mod logs;
 mod memory;
 mod namespaces;
@@ -55,6 +56,7 @@ mod upstream;
 mod websocket;
 
 pub use limits::RpcLimits;
+pub use local::LocalRpc;
 pub use read_only::ReadOnly;
 pub use settings::{Setting, SettingError};
 pub use upstream::{BEHIND_BLOCKS_MAX, Certificate, Checkpoints, SyncStatus, Upstream};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// Nodes in memory, as the store keeps them.
 #[derive(Default)]
-struct Memory(HashMap<Nibbles, Vec<u8>>);
+pub(super) struct Memory(pub(super) HashMap<Nibbles, Vec<u8>>);
 
 impl NodeSource for &Memory {
     fn node(&self, path: &Nibbles) -> Result<Option<Vec<u8>>, ChainError> {
@@ -16,21 +16,21 @@ impl NodeSource for &Memory {
     }
 }
 
-type Update = (B256, Option<Vec<u8>>);
+pub(super) type Update = (B256, Option<Vec<u8>>);
 
 /// A trie with the full set of its values beside it.
-struct Checked {
-    memory: Memory,
-    root: B256,
-    values: BTreeMap<B256, Vec<u8>>,
+pub(super) struct Checked {
+    pub(super) memory: Memory,
+    pub(super) root: B256,
+    pub(super) values: BTreeMap<B256, Vec<u8>>,
 }
 
 impl Checked {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { memory: Memory::default(), root: EMPTY_ROOT_HASH, values: BTreeMap::new() }
     }
 
-    fn apply(&mut self, updates: &[Update]) {
+    pub(super) fn apply(&mut self, updates: &[Update]) {
         let mut trie = Trie::open(&self.memory, self.root);
         trie.update(updates.to_vec()).unwrap();
         for (key, value) in updates {
@@ -49,7 +49,7 @@ impl Checked {
         }
     }
 
-    fn oracle(&self) -> B256 {
+    pub(super) fn oracle(&self) -> B256 {
         let mut builder = HashBuilder::default();
         for (key, value) in &self.values {
             builder.add_leaf(Nibbles::unpack(key), value);
@@ -58,7 +58,7 @@ impl Checked {
     }
 
     /// A trie built at once must have the same root and leave the same nodes.
-    fn check(&self) {
+    pub(super) fn check(&self) {
         assert_eq!(self.root, self.oracle());
         let mut fresh = Self::new();
         fresh.apply(&self.values.iter().map(|(key, value)| (*key, Some(value.clone()))).collect::<Vec<_>>());
@@ -66,7 +66,7 @@ impl Checked {
         assert_eq!(fresh.memory.0, self.memory.0, "stored nodes depend on the history");
     }
 
-    fn check_proof(&self, key: &B256) {
+    pub(super) fn check_proof(&self, key: &B256) {
         let proof: Vec<Bytes> = prove(&&self.memory, self.root, key).unwrap();
         verify_proof(self.root, Nibbles::unpack(key), self.values.get(key).cloned(), &proof).unwrap();
     }
