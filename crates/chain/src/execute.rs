@@ -96,6 +96,8 @@ pub(crate) struct Execution {
     ommers: Vec<Header>,
     withdrawals: Withdrawals,
     requests: Requests,
+    /// Whether this will never be a block: what is added to its state need not come from anywhere.
+    simulated: bool,
     /// What the transactions so far changed, where each receipt names the state root after it.
     progress: Option<Progress>,
 }
@@ -130,7 +132,9 @@ impl Rules {
 impl Execution {
     /// Begins the block that `header` (from [`next_header`]) describes, with the calls of the protocol.
     pub(crate) fn start(rules: &Rules, base: &Base, header: Header) -> Result<Self, ChainError> {
-        Self::start_with(rules, base, header, |_| Ok(()))
+        let mut execution = Self::bare(rules, base, header);
+        execution.prepare_block()?;
+        Ok(execution)
     }
 
     /// The same on a state that `prepare` may change first, for blocks that are only simulated.
@@ -141,11 +145,9 @@ impl Execution {
         prepare: impl FnOnce(&mut BlockState) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut execution = Self::bare(rules, base, header);
+        execution.simulated = true;
         prepare(execution.evm.db_mut())?;
-        match execution.rules.ethereum.clone() {
-            Some(ethereum) => execution.prepare_imported(&ethereum)?,
-            None => execution.prepare()?,
-        }
+        execution.prepare_block()?;
         Ok(execution)
     }
 
@@ -166,10 +168,19 @@ impl Execution {
             ommers: Vec::new(),
             withdrawals: Withdrawals::default(),
             requests: Requests::default(),
+            simulated: false,
         }
     }
 
-    /// The calls before the transactions of a block of this chain.
+    /// The calls before the transactions.
+    fn prepare_block(&mut self) -> Result<(), ChainError> {
+        match self.rules.ethereum.clone() {
+            Some(ethereum) => self.prepare_imported(&ethereum),
+            None => self.prepare(),
+        }
+    }
+
+    /// The same of a block of this chain.
     fn prepare(&mut self) -> Result<(), ChainError> {
         self.call(eip2935::HISTORY_STORAGE_ADDRESS, self.header.parent_hash.0.into())?;
         let beacon_root = self.header.parent_beacon_block_root.unwrap_or_default();
@@ -301,7 +312,7 @@ impl Execution {
             },
         );
         let overlay = overlay?;
-        if self.rules.ethereum.is_none() {
+        if self.rules.ethereum.is_none() && !self.simulated {
             check_balances(self.header.number, &overlay)?;
         }
         let header = Header {

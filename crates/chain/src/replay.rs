@@ -127,7 +127,7 @@ impl Replay {
         if record.hash == self.block.hash {
             return Ok(overlay);
         }
-        let (got, expected) = (format!("{:?}", record.header), format!("{:?}", self.block.header));
+        let (expected, got) = first_difference(&self.block.header, &record.header);
         Err(diverged(&self.block, self.block.transactions.len(), "header", expected, got))
     }
 
@@ -173,6 +173,17 @@ fn is_same(got: &ReceiptEnvelope, expected: &ReceiptEnvelope) -> bool {
         }
         _ => got == expected,
     }
+}
+
+/// The first field in which two headers differ, with both values.
+fn first_difference(expected: &Header, got: &Header) -> (String, String) {
+    let fields = |header| serde_json::to_value(header).unwrap_or_default();
+    let (expected, got) = (fields(expected), fields(got));
+    let names = expected.as_object().into_iter().chain(got.as_object()).flat_map(|object| object.keys());
+    let field = names.into_iter().find(|name| expected[name.as_str()] != got[name.as_str()]);
+    let field = field.map_or("hash", String::as_str);
+    let show = |header: &serde_json::Value| format!("{field} {}", header[field]);
+    (show(&expected), show(&got))
 }
 
 /// What matters of a receipt, in a line.

@@ -225,9 +225,12 @@ impl StateView {
         self
     }
 
-    /// Whether the nodes of the tries can be read; they cannot for states of the past.
+    /// Whether the nodes of the tries can be read; they cannot where their history was removed or never kept.
     pub(crate) fn has_tries(&self) -> bool {
-        self.past.is_none()
+        match (self.past, &self.snapshot) {
+            (Some(past), Some(snapshot)) => snapshot.proofs_from().is_ok_and(|oldest| oldest <= past),
+            _ => true,
+        }
     }
 
     /// Every slot of an account that holds something. Only for states with tries.

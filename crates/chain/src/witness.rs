@@ -27,8 +27,7 @@ impl Chain {
     /// The witness of a finalised block: nodes of its parent's tries, codes, addresses and slots that it reads, and
     /// headers, oldest first, up to its parent's.
     ///
-    /// Fails for block 0 and for blocks so old that the tries of the parent cannot be rebuilt any more
-    /// ([`PROOF_BLOCKS_MAX`](crate::PROOF_BLOCKS_MAX), [`PROOF_CHANGES_MAX`](crate::PROOF_CHANGES_MAX)).
+    /// Fails for block 0 and where the history of the parent's tries has been removed.
     pub fn witness(&self, block: Arc<BlockRecord>) -> Result<ExecutionWitness, ChainError> {
         let number = block.number().checked_sub(1).ok_or(ChainError::GenesisReplay)?;
         let parent = self.block_by_number(number)?.ok_or(ChainError::GenesisReplay)?;

@@ -166,7 +166,9 @@ impl Dispatcher {
             tracing::error!(method, "panic in a request handler");
             MethodResponse::error(id.clone(), ErrorObject::from(ErrorCode::InternalError))
         });
-        match params::explain(&method, params.as_deref(), &answer) {
+        // A subscription has answered through the sink, also where it refused.
+        let explained = answer.is_method_call().then(|| params::explain(&method, params.as_deref(), &answer));
+        match explained.flatten() {
             Some(message) => MethodResponse::error(id, ErrorObject::owned(INVALID_PARAMS_CODE, message, None::<()>)),
             None => answer,
         }

@@ -153,6 +153,11 @@ const SETTINGS: &[Setting] = &[
     count!(executions, 1, 1_024, "heavy calls at a time", "they wait, then error -32009"),
     count!(fee_history_blocks, 1, 100_000, "blocks in one fee history", "fewer blocks are answered"),
     count!(proof_slots, 1, PROOF_SLOTS_MAX as u64, "slots in one proof", "error -32005"),
+    count!(trace_bytes, KIB, GIB, "memory for the trace of one request", "error -32005"),
+    count!(trace_blocks, 1, 100_000, "blocks one trace_filter spans, one ots_ search runs again", "error -32005"),
+    count!(trace_results, 1, 1_000_000, "traces one trace_filter returns", "error -32005"),
+    count!(trace_calls, 1, 10_000, "calls in one trace_callMany", "error -32005"),
+    count!(page_size, 1, 10_000, "transactions on one page of ots_", "error -32005"),
     millis!("send_sync_time_millis", send_sync_time, DAY_MILLIS, "wait of eth_sendRawTransactionSync", "error 4"),
 ];
 

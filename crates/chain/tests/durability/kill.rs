@@ -84,6 +84,7 @@ fn kill_again_and_again(rounds: u64) {
         let chain = open(dir.path()).unwrap();
         assert_eq!((found.head, found.hash), (chain.head().number(), chain.head().hash));
         assert_eq!(found.state_root, chain.head().header.state_root);
+        chain.verify_supply().unwrap_or_else(|error| panic!("round {round}: {error}"));
         for (number, hash) in &reported {
             let record = chain.block_by_number(*number).unwrap();
             assert_eq!(record.map(|record| record.hash), Some(*hash), "round {round}: block {number} was acknowledged");

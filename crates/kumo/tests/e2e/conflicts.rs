@@ -54,7 +54,6 @@ fn a_truncated_state_file_is_named_and_nothing_else_is_lost() {
         "validator-0/validator.key",
         "validator-0/chain/chain.redb",
         "validator-0/sequencer/history.redb",
-        "rpc/chain/chain.redb",
         "gateway/index.redb",
         "storage-0/wallet.key",
         "provider-0/wallet.key",

@@ -19,6 +19,9 @@ pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
 const NONCE_TRIES_MAX: u32 = 8;
 /// Gas added to an estimate, in percent: state may change between the estimate and the block.
 const GAS_MARGIN_PERCENT: u64 = 30;
+/// Least gas added to the estimate of a call. The receipt that turns out to be a job's last one also closes the job, refunds and
+/// splits the fees, some 200,000 gas that its estimate may not have seen; unused gas is not paid.
+const GAS_MARGIN_MIN: u64 = 300_000;
 /// Tip used when the node does not suggest one, in wei per gas.
 const TIP_DEFAULT: u128 = 1;
 
@@ -154,7 +157,9 @@ impl ChainClient {
         if gas > GAS_MAX {
             return Err(ChainError::TooMuchGas { function: draft.function, gas });
         }
-        Ok((gas.saturating_add(gas / 100 * GAS_MARGIN_PERCENT)).min(GAS_MAX))
+        let least = if draft.parameters.input.is_empty() { 0 } else { GAS_MARGIN_MIN };
+        let margin = (gas / 100 * GAS_MARGIN_PERCENT).max(least);
+        Ok(gas.saturating_add(margin).min(GAS_MAX))
     }
 
     /// Nodes word a lack of funds in many ways; the balance says it in one.

@@ -178,7 +178,7 @@ async fn a_transaction_is_priced_signed_and_confirmed() {
     assert_eq!((transaction.chain_id(), transaction.nonce()), (Some(CHAIN), 0));
     assert_eq!((transaction.to(), transaction.value()), (Some(JOB_MARKET), U256::from(3)));
     assert_eq!(transaction.input().as_ref(), cancel().abi_encode());
-    assert_eq!(transaction.gas_limit(), 130_000, "estimate plus 30 percent");
+    assert_eq!(transaction.gas_limit(), 400_000, "what the last receipt of a job needs on top");
     assert_eq!((transaction.max_fee_per_gas(), transaction.max_priority_fee_per_gas()), (15, Some(1)));
 }
 
