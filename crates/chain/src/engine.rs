@@ -112,7 +112,8 @@ impl Chain {
     /// Opens the imported chain in `dir`, whose rules are stored beside it; `None` when there is none.
     pub fn open_imported(dir: &Path, config: ChainConfig) -> Result<Option<Self>, ChainError> {
         let codes = Arc::new(Cache::new(CODES_MAX));
-        let Some((store, schedule, hash)) = Store::open_imported(dir, config.cache_bytes)? else { return Ok(None) };
+        let opened = Store::open_imported(dir, config.cache_bytes, config.history_blocks)?;
+        let Some((store, schedule, hash)) = opened else { return Ok(None) };
         let rules = Rules::imported(Ethereum::new(&schedule)?);
         Self::assemble(rules, hash, store, codes).map(Some)
     }

@@ -33,6 +33,7 @@ mod prices;
 mod queue;
 mod restore;
 mod schedule;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -95,10 +95,11 @@ impl Store {
     }
 
     /// Opens the imported Ethereum chain in `dir`, with its configuration and the hash of its genesis. `None` when there
-    /// is no chain, or one of Kumo.
+    /// is no chain, or one of Kumo. `history_blocks` changes how much history is kept.
     pub(crate) fn open_imported(
         dir: &Path,
         cache_bytes: usize,
+        history_blocks: Option<u64>,
     ) -> Result<Option<(Self, ChainConfig, B256)>, ChainError> {
         let path = dir.join(FILE);
         if !path.try_exists().map_err(|source| ChainError::Io { path: path.clone(), source })? {
@@ -108,7 +109,7 @@ impl Store {
         let Some(config) = store.meta_if_any(META_ETHEREUM)? else { return Ok(None) };
         let config = serde_json::from_slice(&config).map_err(|error| store.corrupt(error))?;
         let genesis = array(&store.meta(META_GENESIS)?, META_GENESIS)?.into();
-        store.set_history(dir, None)?;
+        store.set_history(dir, history_blocks)?;
         Ok(Some((store, config, genesis)))
     }
 

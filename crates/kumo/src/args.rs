@@ -3,8 +3,8 @@
 use crate::chain::ChainCommand;
 use crate::dev::plan;
 use crate::roles::validator::ChainOptions;
+use crate::settings::{Settings, Table};
 use ::chain::ChainConfig;
-use ::chain::rpc::RpcLimits;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -71,7 +71,7 @@ pub enum Command {
 /// `kumo config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Print every setting with its value and range
+    /// Print every setting with its value, its range and what happens beyond it
     #[command(after_help = "Example:\n  KUMO_RPC_LOG_BLOCKS=500 kumo config show --origin --config kumo.toml")]
     Show(ConfigShowArguments),
 }
@@ -96,6 +96,17 @@ pub struct ConfigArguments {
     /// rpc: one limit of the JSON-RPC, for example log_blocks=500; also KUMO_RPC_LOG_BLOCKS, or [rpc] of the file
     #[arg(long = "rpc", value_name = "KEY=VALUE")]
     pub rpc: Vec<String>,
+    /// rpc: one limit of the pool, for example nonce_gap=1000; also KUMO_POOL_NONCE_GAP, or [pool] of the file
+    #[arg(long = "pool", value_name = "KEY=VALUE")]
+    pub pool: Vec<String>,
+}
+
+impl ConfigArguments {
+    /// The settings among the words.
+    pub fn flags(&self) -> Vec<(Table, String)> {
+        let of = |table, flags: &[String]| flags.iter().map(|flag| (table, flag.clone())).collect::<Vec<_>>();
+        [of(Table::Rpc, &self.rpc), of(Table::Pool, &self.pool)].concat()
+    }
 }
 
 /// `kumo demo`.
@@ -182,9 +193,9 @@ impl ChainArguments {
 
 impl DevArguments {
     /// The options that these words mean, with the limits that the settings say.
-    pub fn options(&self, rpc_limits: RpcLimits) -> plan::Options {
+    pub fn options(&self, settings: Settings) -> plan::Options {
         plan::Options {
-            rpc_limits,
+            settings,
             state: self.state.clone(),
             ports_auto: self.ports == Ports::Auto,
             validators: self.validators,
@@ -306,7 +317,7 @@ mod tests {
             "kumo wallet balance",
             "kumo doctor --output json",
             "kumo config show --origin --config kumo.toml",
-            "kumo dev --rpc log_blocks=500 --rpc filters=10",
+            "kumo dev --rpc log_blocks=500 --rpc filters=10 --pool nonce_gap=9",
             "kumo node --role rpc --network n --state s --config kumo.toml --rpc call_gas=1000000",
             "kumo chain import --genesis g.json --blocks c.rlp --state d",
             "kumo chain statetest a b.json --output json",

@@ -2,7 +2,7 @@
 //!
 //! This module and `main` are the only places that read the environment.
 
-use crate::settings;
+use crate::settings::Table;
 use eyre::{Context, Result, bail, eyre};
 use protocol::network::Network;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ pub struct Environment {
     pub rpc: Option<String>,
     /// `KUMO_CONFIG`: path of a configuration file.
     pub config: Option<PathBuf>,
-    /// `KUMO_RPC_…`: limits of the JSON-RPC, by name.
-    pub rpc_limits: Vec<(String, String)>,
+    /// `KUMO_RPC_…`, `KUMO_POOL_…`: limits of the JSON-RPC and the pool, by name.
+    pub limits: Vec<(String, String)>,
     /// Where the pointer to the last `kumo dev` is kept.
     pub state_home: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ impl Environment {
             gateway: text("KUMO_GATEWAY"),
             rpc: text("KUMO_RPC"),
             config: text("KUMO_CONFIG").map(PathBuf::from),
-            rpc_limits: limits(),
+            limits: limits(),
             state_home: text("XDG_STATE_HOME").map(PathBuf::from).or_else(|| home.map(|h| h.join(".local/state"))),
         }
     }
@@ -53,7 +53,8 @@ fn limits() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     };
-    let ours = std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(settings::PREFIX));
+    let is_ours = |name: &str| Table::ALL.iter().any(|table| name.starts_with(table.prefix()));
+    let ours = std::env::vars_os().filter_map(text).filter(|(name, _)| is_ours(name));
     let mut found: Vec<_> = ours.filter(|(_, value)| !value.is_empty()).collect();
     found.sort_unstable();
     found

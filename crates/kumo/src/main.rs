@@ -113,8 +113,8 @@ async fn run_demo(arguments: DemoArguments, output: Output) -> eyre::Result<Exit
 }
 
 async fn run_dev(arguments: DevArguments, output: Output, environment: &Environment) -> eyre::Result<ExitCode> {
-    let limits = settings(&arguments.config, environment)?.rpc;
-    let network = DevNetwork::start(arguments.options(limits)).await?;
+    let settings = settings(&arguments.config, environment)?;
+    let network = DevNetwork::start(arguments.options(settings)).await?;
     let ended = async {
         network.ready().await?;
         if let Some(path) = environment.last_dev() {
@@ -189,8 +189,8 @@ async fn run_node(
 fn settings(flags: &ConfigArguments, environment: &Environment) -> eyre::Result<Settings> {
     Settings::read(&Sources {
         file: flags.config.clone().or_else(|| environment.config.clone()),
-        environment: environment.rpc_limits.clone(),
-        flags: flags.rpc.clone(),
+        environment: environment.limits.clone(),
+        flags: flags.flags(),
     })
 }
 
@@ -200,9 +200,9 @@ fn show_config(arguments: &ConfigShowArguments, output: Output, environment: &En
         print(&serde_json::to_string(&shown)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    for Shown { key, value, min, max, about, origin } in shown {
+    for Shown { key, value, min, max, about, beyond, origin } in shown {
         let origin = if arguments.origin { format!("  from {origin}") } else { String::new() };
-        print(&format!("{key} = {value}{origin}  # {min} to {max}: {about}"))?;
+        print(&format!("{key} = {value}{origin}  # {min} to {max}: {about}; beyond: {beyond}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -27,8 +27,7 @@ pub async fn start(arguments: NodeArguments, network: Network, settings: Setting
             roles::validator::start(roles::validator::Config { network, seat, dir, shared: None, chain }).await
         }
         RoleName::Rpc => {
-            let limits = settings.rpc;
-            roles::rpc::start(roles::rpc::Config { network, dir, listen, limits, local: None, chain }).await
+            roles::rpc::start(roles::rpc::Config { network, dir, listen, settings, local: None, chain }).await
         }
         RoleName::Gateway => roles::gateway::start(roles::gateway::Config { network, dir, listen }).await,
         RoleName::Storage => {
@@ -59,7 +58,8 @@ pub async fn start_imported(
     }
     let port = if arguments.ports == Ports::Auto { 0 } else { RPC_PORT };
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
-    let started = roles::imported::start(&arguments.state, listen, settings.rpc).await?;
+    let chain = arguments.chain.options();
+    let started = roles::imported::start(&arguments.state, listen, settings.rpc, chain).await?;
     let wanted = arguments.config_out.is_none() && arguments.ports == Ports::Default;
     ensure!(
         started.is_some() || wanted,

@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 /// Default of [`PoolLimits::transactions`].
 pub const POOL_TRANSACTIONS_MAX: usize = 100_000;
 
+/// Greatest [`PoolLimits::transactions`].
+pub(super) const TRANSACTIONS_MAX: usize = 10_000_000;
+/// Greatest [`PoolLimits::bytes`].
+pub(super) const BYTES_MAX: usize = 64 << 30;
+/// Greatest [`PoolLimits::nonce_gap`].
+pub(super) const NONCE_GAP_MAX: u64 = 1_000_000;
+/// Greatest [`PoolLimits::queued_seconds`]: a year.
+pub(super) const QUEUED_SECONDS_MAX: u64 = 365 * 24 * 60 * 60;
+/// Greatest [`PoolLimits::fee_min_wei`] and [`PoolLimits::tip_min_wei`]: one coin.
+pub(super) const PRICE_WEI_MAX: u128 = 1_000_000_000_000_000_000;
+
 /// Limits of a pool; [`Default`] is for a public node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -58,15 +69,14 @@ pub struct PoolLimitsError {
 impl PoolLimits {
     /// Checks that every limit is within its range.
     pub fn check(&self) -> Result<(), PoolLimitsError> {
-        const ETHER: u128 = 1_000_000_000_000_000_000;
         let ranges = [
-            ("transactions", self.transactions as u128, 1, 10_000_000),
-            ("bytes", self.bytes as u128, TRANSACTION_BYTES_MAX as u128, 64 << 30),
+            ("transactions", self.transactions as u128, 1, TRANSACTIONS_MAX as u128),
+            ("bytes", self.bytes as u128, TRANSACTION_BYTES_MAX as u128, BYTES_MAX as u128),
             ("sender_transactions", self.sender_transactions as u128, 1, self.transactions as u128),
-            ("nonce_gap", self.nonce_gap.into(), 0, 1_000_000),
-            ("queued_seconds", self.queued_seconds.into(), 1, 365 * 24 * 60 * 60),
-            ("fee_min_wei", self.fee_min_wei, BASE_FEE_MIN_WEI, ETHER),
-            ("tip_min_wei", self.tip_min_wei, 0, ETHER),
+            ("nonce_gap", self.nonce_gap.into(), 0, NONCE_GAP_MAX.into()),
+            ("queued_seconds", self.queued_seconds.into(), 1, QUEUED_SECONDS_MAX.into()),
+            ("fee_min_wei", self.fee_min_wei, BASE_FEE_MIN_WEI, PRICE_WEI_MAX),
+            ("tip_min_wei", self.tip_min_wei, 0, PRICE_WEI_MAX),
         ];
         match ranges.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
             Some((name, value, min, max)) => Err(PoolLimitsError { name, value, min, max }),

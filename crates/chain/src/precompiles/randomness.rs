@@ -3,7 +3,7 @@
 //! The answers and the storage are those of `contracts/src/Randomness.sol`, whose code stands at the same address; a
 //! test compares them call by call. The chain writes the value of a block before its first transaction.
 //!
-//! Who can bias what: `docs/decisions/0004-system-precompiles.md`.
+//! Who can bias what: `docs/decisions/0006-randomness.md`.
 
 use super::call::{Call, NOT_UNDERSTOOD, Stop};
 use alloy_eips::eip4788::SYSTEM_ADDRESS;

@@ -387,7 +387,8 @@ pub struct Finality {
 /// `kumo_getCheckpoint`: the proof that a block is final.
 ///
 /// Whoever knows the committee of the network decodes `certificate`, checks its signatures, follows its headers to
-/// `sequencerBlock`, and finds there `header`, whose Keccak-256 is the hash of the block.
+/// `sequencerHeader`, and finds there the SHA-256 of `header`, whose Keccak-256 is the hash of the block. The precompile
+/// `CertificateVerifier` takes `sequencerHeader` and `certificate` as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Checkpoint {
@@ -395,7 +396,9 @@ pub struct Checkpoint {
     pub block: BlockName,
     /// RLP of its header, as the sequencer block commits to it.
     pub header: Bytes,
-    /// The sequencer block of this height.
+    /// Header of the sequencer block of this height.
+    pub sequencer_header: Bytes,
+    /// The whole of that block, with all transactions.
     pub sequencer_block: Bytes,
     /// The quorum certificate.
     pub certificate: Bytes,

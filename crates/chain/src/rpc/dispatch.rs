@@ -16,7 +16,7 @@ use jsonrpsee::core::server::{
 };
 use jsonrpsee::core::traits::IdProvider;
 use jsonrpsee::types::error::{
-    ErrorCode, INVALID_PARAMS_CODE, reject_too_big_batch_request, reject_too_many_subscriptions,
+    ErrorCode, INVALID_PARAMS_CODE, METHOD_NOT_FOUND_CODE, reject_too_big_batch_request, reject_too_many_subscriptions,
 };
 use jsonrpsee::types::{
     ErrorObject, ErrorObjectOwned, Id, InvalidRequest, Notification, Params, Request, SubscriptionId,
@@ -31,6 +31,9 @@ use std::time::Instant;
 pub(super) const LIMIT_CODE: i32 = -32005;
 /// Error code of a subscription where none can be served, as other clients answer it.
 const NO_NOTIFICATIONS_CODE: i32 = -32001;
+
+/// Characters of the name of an unknown method that its error repeats.
+const METHOD_NAME_CHARS_MAX: usize = 100;
 
 /// The methods behind a server.
 pub(super) struct Dispatcher {
@@ -176,7 +179,8 @@ impl Dispatcher {
 
     async fn run(&self, caller: &Caller, call: Request<'_>) -> MethodResponse {
         let Some(method) = self.methods.method(&call.method) else {
-            return MethodResponse::error(call.id, ErrorObject::from(ErrorCode::MethodNotFound));
+            let missing = no_method(&call.method);
+            return MethodResponse::error(call.id, missing);
         };
         let (id, params) = (call.id, Params::new(call.params.as_ref().map(|params| params.get())));
         let (connection, limit) = (caller.connection.id(), self.limits.response_bytes as usize);
@@ -229,6 +233,14 @@ pub(super) fn busy() -> Box<RawValue> {
     let message = "this node holds as many requests and answers as it can, try again";
     let error = ErrorObject::owned(jsonrpsee::types::error::SERVER_IS_BUSY_CODE, message, None::<()>);
     MethodResponse::error(Id::Null, error).into_json()
+}
+
+/// In the words of other clients, because libraries match on them: without them ethers takes the failure for one of the
+/// server, and does not do without the method.
+fn no_method(name: &str) -> ErrorObjectOwned {
+    let shown: String = name.chars().take(METHOD_NAME_CHARS_MAX).collect();
+    let message = format!("the method {shown} does not exist/is not available");
+    ErrorObject::owned(METHOD_NOT_FOUND_CODE, message, None::<()>)
 }
 
 fn no_notifications() -> ErrorObjectOwned {
@@ -301,6 +313,16 @@ mod tests {
         let notification = json!({"jsonrpc": "2.0", "method": "panic"});
         assert_eq!(ask(&dispatcher, &notification.to_string()).await, Value::Null);
         assert_eq!(ask(&dispatcher, &json!([notification, notification]).to_string()).await, Value::Null);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_method_is_named_within_bounds() {
+        let dispatcher = dispatcher(RpcLimits::default());
+        let error = ask(&dispatcher, &call("anvil_nodeInfo").to_string()).await["error"].clone();
+        let message = "the method anvil_nodeInfo does not exist/is not available";
+        assert_eq!((&error["code"], &error["message"]), (&json!(-32601), &json!(message)));
+        let error = ask(&dispatcher, &call(&"ü".repeat(9_999)).to_string()).await["error"].clone();
+        assert!(error["message"].as_str().unwrap().chars().count() < 2 * METHOD_NAME_CHARS_MAX);
     }
 
     #[tokio::test]

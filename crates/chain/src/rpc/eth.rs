@@ -266,7 +266,7 @@ impl EthServer for Eth {
     }
 
     fn new_filter(&self, caller: &Extensions, filter: Filter) -> RpcResult<U128> {
-        logs::wanted(&filter)?;
+        logs::check(&filter)?;
         let next = self.0.chain.head().number() + 1;
         Ok(self.add_filter(caller, FilterKind::Logs { filter: Box::new(filter), next })?)
     }

@@ -55,7 +55,7 @@ pub(super) fn call(
     overrides: Overrides,
 ) -> Result<Bytes, Failure> {
     let mut simulation = Simulation::new(node, block, request, overrides)?;
-    let gas = simulation.gas_limit(node.limits.call_gas)?;
+    let gas = simulation.payable_gas(node.limits.call_gas)?;
     match simulation.run(gas)?.result {
         ExecutionResult::Success { output, .. } => Ok(output.into_data()),
         ExecutionResult::Revert { output, .. } => Err(Failure::Reverted(output)),
@@ -89,7 +89,7 @@ pub(super) fn access_list(
     overrides: Overrides,
 ) -> Result<AccessListResult, Failure> {
     let mut simulation = Simulation::new(node, block, request, overrides)?;
-    let gas = simulation.gas_limit(node.limits.call_gas)?;
+    let gas = simulation.payable_gas(node.limits.call_gas)?;
     let touched = simulation.run(gas)?.state;
     let access_list = simulation.list(touched)?;
     simulation.request.access_list = Some(access_list.clone());
@@ -149,6 +149,19 @@ impl<'a> Simulation<'a> {
         };
         let left = balance.checked_sub(value).ok_or_else(overshot)?;
         Ok(asked.min((left / U256::from(price)).saturating_to()))
+    }
+
+    /// [`Self::gas_limit`] of a call, whose sender must be able to pay for the least that a call costs.
+    fn payable_gas(&mut self, cap: u64) -> Result<u64, Failure> {
+        let gas = self.gas_limit(cap)?;
+        if gas >= TRANSFER_GAS || self.request.gas.is_some() {
+            return Ok(gas);
+        }
+        let (sender, price) = (self.request.from.unwrap_or_default(), self.request.fee_cap().unwrap_or_default());
+        Err(Failure::Execution(format!(
+            "insufficient funds for gas * price + value: address {sender} can pay for {gas} gas at {price} wei, \
+             minimum needed {TRANSFER_GAS}; leave the price out to call for nothing"
+        )))
     }
 
     fn run(&mut self, gas: u64) -> Result<ResultAndState<HaltReason>, Failure> {

@@ -39,6 +39,20 @@ fn bounded(node: &Node, logs: Vec<Log>) -> Result<Vec<Log>, Failure> {
     Err(Failure::Limit(format!("query finds {found} logs, limit {limit}; narrow the range, addresses or topics")))
 }
 
+/// Refuses a filter that can never find anything, or is beyond the bounds.
+pub(super) fn check(filter: &Filter) -> Result<(), Failure> {
+    if let (Some(from), Some(to)) = filter.extract_block_range()
+        && from > to
+    {
+        return Err(backwards(from, to));
+    }
+    wanted(filter).map(drop)
+}
+
+fn backwards(from: u64, to: u64) -> Failure {
+    Failure::Params(format!("invalid block range params: fromBlock {from} is above toBlock {to}"))
+}
+
 /// The addresses and topics of a filter, within bounds.
 pub(super) fn wanted(filter: &Filter) -> Result<LogFilter, Failure> {
     let longest = filter.topics.iter().map(|topic| topic.len()).chain([filter.address.len()]).max().unwrap_or(0);
@@ -62,7 +76,7 @@ fn range(node: &Node, filter: &Filter) -> Result<RangeInclusive<u64>, Failure> {
     };
     let (from, to) = (resolve(from), resolve(to));
     if from > to {
-        return Err(Failure::Params(format!("invalid block range params: fromBlock {from} is above toBlock {to}")));
+        return Err(backwards(from, to));
     }
     if to > head {
         let message = format!("block range extends beyond current head block: toBlock {to}, head {head}");

@@ -58,7 +58,6 @@ mod websocket;
 pub use limits::RpcLimits;
 pub use local::LocalRpc;
 pub use read_only::ReadOnly;
-pub use settings::{Setting, SettingError};
 pub use upstream::{BEHIND_BLOCKS_MAX, Certificate, Checkpoints, SyncStatus, Upstream};
 
 use crate::Chain;

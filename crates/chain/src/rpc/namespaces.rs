@@ -89,6 +89,7 @@ impl KumoServer for Namespaces {
         Ok(Checkpoint {
             block: name(&block),
             header: found.commitment,
+            sequencer_header: found.header,
             sequencer_block: found.block,
             certificate: found.certificate,
         })

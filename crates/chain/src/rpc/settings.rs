@@ -1,114 +1,25 @@
-//! The limits of a server by name, as an operator sets them: whole numbers, each with a unit and a range.
-//!
-//! Whoever reads configuration goes through [`RpcLimits::settings`] and [`RpcLimits::set`], so that files, environment
-//! and flags know the same names and refuse the same values.
+//! The limits of a server by name, see [`crate::settings`].
 
 use super::RpcLimits;
+use crate::settings::{Setting, SettingError, count, set};
 use crate::{LOG_BLOCKS_MAX, LOG_RESULTS_MAX, PROOF_SLOTS_MAX};
 use std::time::Duration;
 
-/// One limit that can be set.
-#[derive(Clone, Copy)]
-pub struct Setting {
-    /// Name, unit last.
-    pub key: &'static str,
-    /// Least value.
-    pub min: u64,
-    /// Greatest value.
-    pub max: u64,
-    /// What it limits.
-    pub about: &'static str,
-    /// What a caller beyond it sees.
-    pub beyond: &'static str,
-    get: fn(&RpcLimits) -> u64,
-    set: fn(&mut RpcLimits, u64),
-}
-
-/// A limit cannot be set.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingError {
-    /// No such limit.
-    #[error("there is no rpc limit {0:?}; `kumo config show` lists them")]
-    Unknown(String),
-    /// Not a whole number.
-    #[error("rpc limit {key} is {value:?}, expected a whole number from {min} to {max}")]
-    Number {
-        /// The limit.
-        key: &'static str,
-        /// What was given.
-        value: String,
-        /// Least value.
-        min: u64,
-        /// Greatest value.
-        max: u64,
-    },
-    /// Outside of the range.
-    #[error("rpc limit {key} is {value}, expected {min} to {max}")]
-    Range {
-        /// The limit.
-        key: &'static str,
-        /// What was given.
-        value: u64,
-        /// Least value.
-        min: u64,
-        /// Greatest value.
-        max: u64,
-    },
-}
-
-impl std::fmt::Debug for Setting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { key, min, max, .. } = self;
-        write!(f, "Setting {{ key: {key}, min: {min}, max: {max} }}")
-    }
-}
-
-impl Setting {
-    /// Its value.
-    pub fn value(&self, limits: &RpcLimits) -> u64 {
-        (self.get)(limits)
-    }
-}
-
 impl RpcLimits {
     /// Every limit that can be set.
-    pub fn settings() -> &'static [Setting] {
+    pub fn settings() -> &'static [Setting<Self>] {
         SETTINGS
     }
 
     /// Sets the limit `key` to a whole number, written in decimal; `_` between digits is ignored.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), SettingError> {
-        let setting = SETTINGS.iter().find(|setting| setting.key == key);
-        let setting = setting.ok_or_else(|| SettingError::Unknown(key.to_owned()))?;
-        let Setting { key, min, max, .. } = *setting;
-        let number = value.trim().replace('_', "").parse::<u64>();
-        let number = number.map_err(|_| SettingError::Number { key, value: value.to_owned(), min, max })?;
-        if !(min..=max).contains(&number) {
-            return Err(SettingError::Range { key, value: number, min, max });
-        }
-        (setting.set)(self, number);
-        Ok(())
+        set("rpc", SETTINGS, self, key, value)
     }
 }
 
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
-
-macro_rules! count {
-    ($key:ident, $min:expr, $max:expr, $about:expr, $beyond:expr) => {
-        Setting {
-            key: stringify!($key),
-            min: $min,
-            max: $max,
-            about: $about,
-            beyond: $beyond,
-            get: |limits| limits.$key as u64,
-            // The range fits the type, which a test checks.
-            set: |limits, value| limits.$key = value as _,
-        }
-    };
-}
 
 macro_rules! millis {
     ($key:literal, $field:ident, $max:expr, $about:expr, $beyond:expr) => {
@@ -124,7 +35,7 @@ macro_rules! millis {
     };
 }
 
-const SETTINGS: &[Setting] = &[
+const SETTINGS: &[Setting<RpcLimits>] = &[
     count!(request_bytes, KIB, GIB, "largest HTTP request body", "HTTP 413, error -32007"),
     count!(websocket_bytes, KIB, GIB, "largest WebSocket message", "error -32007, then the socket closes"),
     count!(requests_bytes, KIB, 4 * GIB - 1, "requests held at a time, all connections", "HTTP 503, error -32009"),
@@ -181,7 +92,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_with_the_range() {
         let mut limits = RpcLimits::default();
-        assert_eq!(limits.set("log_rows", "1"), Err(SettingError::Unknown("log_rows".into())));
+        assert_eq!(limits.set("log_rows", "1"), Err(SettingError::Unknown { table: "rpc", key: "log_rows".into() }));
         for bad in ["", "-1", "many", "1.5"] {
             assert!(matches!(limits.set("filters", bad), Err(SettingError::Number { key: "filters", .. })), "{bad}");
         }

@@ -37,6 +37,8 @@ pub trait Checkpoints: Send + Sync {
 pub struct Certificate {
     /// RLP of the header that the sequencer block commits to.
     pub commitment: Bytes,
+    /// Header of the sequencer block: what its digest covers, the hash of the commitment included.
+    pub header: Bytes,
     /// The sequencer block, which holds the commitment and the transactions.
     pub block: Bytes,
     /// A quorum's finalization of the block, or of a descendant with the headers in between.

@@ -22,6 +22,8 @@ use std::{
 
 /// First bytes of a bare redb file.
 const REDB_MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
+/// What the format follows in the first line of a file with checked pages.
+const LAYOUT: &[u8] = b"kumo pages v";
 /// Rows copied in one transaction, which bounds memory.
 const ROWS_PER_TRANSACTION: usize = 50_000;
 
@@ -117,12 +119,21 @@ fn head_of(transaction: &WriteTransaction) -> Result<[u8; 8], ChainError> {
     array(head.value(), META_HEAD)
 }
 
-/// Whether the file is a database without checked pages around it.
+/// Whether the file is a database without checked pages around it. Refuses one with pages of a newer layout.
 fn is_bare(path: &Path) -> Result<bool, ChainError> {
     let mut begin = [0; MAGIC.len()];
     let read = File::open(path).and_then(|file| file.take(begin.len() as u64).read(&mut begin));
     read.map_err(|source| ChainError::Io { path: path.into(), source })?;
+    if let Some(found) = layout_of(&begin).filter(|found| *found > FORMAT) {
+        return Err(ChainError::Format { path: path.into(), found, supported: FORMAT });
+    }
     Ok(begin.starts_with(REDB_MAGIC))
+}
+
+/// The format that the first line of a file with checked pages names.
+fn layout_of(begin: &[u8]) -> Option<u32> {
+    let line = begin.strip_prefix(LAYOUT)?.split(|byte| *byte == b'\n').next()?;
+    std::str::from_utf8(line).ok()?.parse().ok()
 }
 
 /// Opens the old file. Repairing it after a crash changes nothing that it says.

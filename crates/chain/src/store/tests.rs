@@ -55,6 +55,14 @@ fn a_newer_format_is_refused() {
     drop(database);
     let error = open(dir.path()).unwrap_err();
     assert!(matches!(error, ChainError::Format { found: 3, supported: 2, .. }), "{error}");
+
+    // A layout of pages that this program cannot even read is newer, not damaged.
+    let path = dir.path().join(FILE);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..16].copy_from_slice(b"kumo pages v12\n\0");
+    fs::write(&path, bytes).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(error, ChainError::Format { found: 12, supported: 2, .. }), "{error}");
 }
 
 /// Whatever a crash or a bad disk leaves, opening ends with an error that names the file, or with a working chain.

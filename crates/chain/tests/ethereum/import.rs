@@ -26,3 +26,18 @@ fn the_published_chain_is_imported_to_its_head_and_goes_on_after_a_stop() {
     let stored = chain.block_by_number(head.number()).unwrap().unwrap();
     assert_eq!(stored, head);
 }
+
+#[test]
+fn an_imported_chain_keeps_as_much_history_as_it_is_told_and_remembers_it() {
+    let Some(folder) = folder("execution-apis") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    import(&open(&folder, dir.path()), &blocks(&folder)[..10]).unwrap();
+    let reopened = |history_blocks| {
+        let config = ChainConfig { history_blocks, ..Default::default() };
+        Chain::open_imported(dir.path(), config).unwrap().unwrap().history_blocks()
+    };
+    assert_eq!(reopened(None), Some(10_000));
+    assert_eq!(reopened(Some(ChainConfig::ARCHIVE)), None);
+    assert_eq!(reopened(None), None);
+    assert_eq!(reopened(Some(7)), Some(7));
+}

@@ -2,7 +2,7 @@
 
 use super::ImportArguments;
 use crate::roles::{imported, lock_directory};
-use ::chain::{BlockRecord, BlockStream, Chain, EthereumGenesis, Imported};
+use ::chain::{BlockRecord, BlockStream, Chain, ChainConfig, EthereumGenesis, Imported};
 use cli::Output;
 use eyre::{Result, WrapErr as _, eyre};
 use serde::Serialize;
@@ -48,7 +48,9 @@ pub fn run(arguments: &ImportArguments, output: Output) -> Result<ExitCode> {
     let file = File::open(&arguments.blocks).wrap_err_with(|| format!("cannot read {}", arguments.blocks.display()))?;
     let genesis = arguments.genesis.as_deref().map(genesis).transpose()?;
     let _lock = lock_directory(&arguments.state)?;
-    let chain = open(&arguments.state, genesis.as_ref())?;
+    let options = arguments.chain.options();
+    options.check(&imported::directory(&arguments.state))?;
+    let chain = open(&arguments.state, genesis.as_ref(), options.config)?;
     let mut progress = Progress::new(output);
     let mut stream = BlockStream::new(BufReader::with_capacity(READ_BYTES, file));
     while let Some(block) = stream.next_block()? {
@@ -78,13 +80,13 @@ fn genesis(path: &Path) -> Result<EthereumGenesis> {
     EthereumGenesis::from_json(&json).wrap_err_with(|| path.display().to_string())
 }
 
-fn open(state: &Path, genesis: Option<&EthereumGenesis>) -> Result<Chain> {
+fn open(state: &Path, genesis: Option<&EthereumGenesis>, config: ChainConfig) -> Result<Chain> {
     let dir = imported::directory(state);
     if let Some(genesis) = genesis {
-        return Ok(Chain::open_ethereum(&dir, genesis, Default::default())?);
+        return Ok(Chain::open_ethereum(&dir, genesis, config)?);
     }
     let absent = || eyre!("{} holds no imported chain yet; name its genesis with --genesis FILE", state.display());
-    Chain::open_imported(&dir, Default::default())?.ok_or_else(absent)
+    Chain::open_imported(&dir, config)?.ok_or_else(absent)
 }
 
 /// Counts, and a line a second for people who watch.

@@ -5,6 +5,7 @@ pub mod snapshot;
 pub mod statetest;
 pub mod verify;
 
+use crate::args::ChainArguments;
 use crate::roles::validator::CHAIN_DIR;
 use chain::CHAIN_FILE;
 use clap::{Args, Subcommand};
@@ -26,7 +27,7 @@ pub enum ChainCommand {
     /// the genesis, and refuses the first one whose header, receipts or state root does not match, naming block, field,
     /// expected and got. Everything before it is kept; running again goes on after the head. Seals are not checked.
     #[command(
-        after_help = "Examples:\n  kumo chain import --genesis genesis.json --blocks chain.rlp --state ./eth\n  kumo node --role rpc --state ./eth --ports auto --config-out eth.json"
+        after_help = "Examples:\n  kumo chain import --genesis genesis.json --blocks chain.rlp --state ./eth --archive\n  kumo node --role rpc --state ./eth --ports auto --config-out eth.json"
     )]
     Import(ImportArguments),
     /// Run Ethereum state tests (GeneralStateTests) through the executor and the state tries
@@ -77,6 +78,9 @@ pub struct ImportArguments {
     /// Directory for the chain; made if absent
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
+    /// History and cache.
+    #[command(flatten)]
+    pub chain: ChainArguments,
 }
 
 /// `kumo chain statetest`.

@@ -178,8 +178,8 @@ async fn start_node(plan: &Plan, shared: &Shared, name: &str) -> Result<Running>
             roles::validator::start(roles::validator::Config { network, seat: index, dir, shared, chain }).await
         }
         "rpc" => {
-            let (limits, local) = (plan.options.rpc_limits.clone(), Some((shared.clone(), SHARED_SEAT)));
-            roles::rpc::start(roles::rpc::Config { network, dir, listen: None, limits, local, chain }).await
+            let (settings, local) = (plan.options.settings.clone(), Some((shared.clone(), SHARED_SEAT)));
+            roles::rpc::start(roles::rpc::Config { network, dir, listen: None, settings, local, chain }).await
         }
         "gateway" => roles::gateway::start(roles::gateway::Config { network, dir, listen: None }).await,
         "storage" => {

@@ -6,8 +6,8 @@
 use crate::locate;
 use crate::roles::free_port;
 use crate::roles::validator::{ChainOptions, KEY_FILE};
+use crate::settings::Settings;
 use alloy_primitives::{Address, U256};
-use chain::rpc::RpcLimits;
 use eyre::{Context, Result, bail, ensure, eyre};
 use protocol::abi;
 use protocol::network::{DEV_CHAIN_ID, Genesis, Mint, Network, Validator};
@@ -50,8 +50,8 @@ pub struct Options {
     pub block_millis: u64,
     /// How the validators keep their chains.
     pub chain: ChainOptions,
-    /// What the JSON-RPC gives to its callers at most.
-    pub rpc_limits: RpcLimits,
+    /// The limits of the JSON-RPC and the pool.
+    pub settings: Settings,
 }
 
 impl Default for Options {
@@ -65,7 +65,7 @@ impl Default for Options {
             dishonest: 0,
             block_millis: 200,
             chain: ChainOptions::default(),
-            rpc_limits: RpcLimits::default(),
+            settings: Settings::default(),
         }
     }
 }

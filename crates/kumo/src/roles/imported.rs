@@ -3,6 +3,7 @@
 //! The chain in the directory brings its own rules, so no network file is needed. It is read-only: transactions that are
 //! handed in are checked and stay in the pool of this node.
 
+use super::validator::ChainOptions;
 use super::{Running, lock_directory};
 use chain::Chain;
 use chain::rpc::{ReadOnly, RpcLimits};
@@ -30,14 +31,22 @@ pub fn directory(state: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the directory is in use or damaged, or the address is taken.
-pub async fn start(state: &Path, listen: SocketAddr, limits: RpcLimits) -> Result<Option<(Running, Served)>> {
+pub async fn start(
+    state: &Path,
+    listen: SocketAddr,
+    limits: RpcLimits,
+    options: ChainOptions,
+) -> Result<Option<(Running, Served)>> {
     let dir = directory(state);
     if !dir.is_dir() {
         return Ok(None);
     }
     let lock = lock_directory(state)?;
-    let opened = tokio::task::spawn_blocking(move || Chain::open_imported(&dir, Default::default())).await??;
-    let Some(chain) = opened else { return Ok(None) };
+    let open = move || {
+        options.check(&dir)?;
+        Chain::open_imported(&dir, options.config)
+    };
+    let Some(chain) = tokio::task::spawn_blocking(open).await?? else { return Ok(None) };
     let mut role = Running::new("rpc");
     role.hold(lock);
     let chain_id = chain.chain_id();

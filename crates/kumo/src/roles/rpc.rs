@@ -8,12 +8,13 @@ use super::validator::{ChainOptions, open_chain, socket_of};
 use super::{Running, lock_directory};
 use crate::follower::{self, Sink};
 use crate::seam;
+use crate::settings::Settings;
 use ::gateway::client::ValidatorClient;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chain::Chain;
 use chain::pool::{Pool, PoolLimits};
-use chain::rpc::{Certificate, Checkpoints, RpcLimits, SyncStatus, Upstream};
+use chain::rpc::{Certificate, Checkpoints, SyncStatus, Upstream};
 use eyre::{Result, eyre};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -34,8 +35,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// Where it listens; `None`: where the network file says.
     pub listen: Option<SocketAddr>,
-    /// What it gives to its callers at most.
-    pub limits: RpcLimits,
+    /// What it gives to its callers and keeps in its pool at most.
+    pub settings: Settings,
     /// What the validator of this process shares, and its seat.
     pub local: Option<(Shared, usize)>,
     /// How it keeps its chain, where it has one of its own.
@@ -72,8 +73,8 @@ pub async fn start(config: Config) -> Result<Running> {
     let (broadcast, handing_over) = Handover::new(validators, config.local);
     role.spawn(handing_over);
     let upstream = Upstream { broadcast: Arc::new(broadcast), sync, checkpoints: Some(Arc::new(checkpoints)) };
-    let pool = open_pool(&chain, config.dir.join(POOL_JOURNAL)).await?;
-    let server = chain::rpc::serve_pool(address, chain, pool, upstream, config.limits)
+    let pool = open_pool(&chain, config.settings.pool, config.dir.join(POOL_JOURNAL)).await?;
+    let server = chain::rpc::serve_pool(address, chain, pool, upstream, config.settings.rpc)
         .await
         .map_err(|e| eyre!("rpc: {e}; if the port is taken, stop the other `kumo dev` or use --ports auto"))?;
     role.on_stop(move || async move { server.stop().await });
@@ -81,9 +82,9 @@ pub async fn start(config: Config) -> Result<Running> {
 }
 
 /// Opens the pool with its journal, which takes as long as recovering who signed what waits.
-async fn open_pool(chain: &Chain, journal: PathBuf) -> Result<Pool> {
+async fn open_pool(chain: &Chain, limits: PoolLimits, journal: PathBuf) -> Result<Pool> {
     let chain = chain.clone();
-    let opening = tokio::task::spawn_blocking(move || Pool::open(&chain, PoolLimits::default(), &journal));
+    let opening = tokio::task::spawn_blocking(move || Pool::open(&chain, limits, &journal));
     Ok(opening.await??)
 }
 
@@ -155,6 +156,7 @@ impl Checkpoints for Certificates {
             match self.committee.verify(&certified) {
                 Ok(block) => {
                     return Ok(Certificate {
+                        header: block.header().encode().into(),
                         commitment: block.commitment.into(),
                         block: certified.block.0.into(),
                         certificate: certified.certificate.0.into(),

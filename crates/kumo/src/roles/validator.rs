@@ -8,7 +8,7 @@ use ::gateway::backend::{Answer, ValidatorBackend};
 use ::gateway::problem;
 use async_trait::async_trait;
 use bytes::Bytes;
-use chain::{Chain, ChainConfig};
+use chain::{Chain, ChainConfig, ChainError};
 use eyre::{Context, Result, ensure, eyre};
 use protocol::api::{CertifiedBlock, FinalizedPage, SubmitResponse, ValidatorStatus};
 use protocol::network::Network;
@@ -102,6 +102,20 @@ pub struct ChainOptions {
     pub verify: bool,
 }
 
+impl ChainOptions {
+    /// Checks the chain in `dir` if that is asked for and there is one. Takes as long as reading it.
+    ///
+    /// # Errors
+    /// With the first thing that is not right.
+    pub fn check(&self, dir: &Path) -> Result<(), ChainError> {
+        if self.verify && dir.join(chain::CHAIN_FILE).exists() {
+            let found = chain::verify_directory(dir, self.config.cache_bytes)?;
+            tracing::info!(head = found.head, root = %found.state_root, accounts = found.accounts, "the chain is verified");
+        }
+        Ok(())
+    }
+}
+
 /// Opens the settlement chain below `dir`, on a blocking thread.
 ///
 /// # Errors
@@ -110,12 +124,8 @@ pub async fn open_chain(dir: &Path, network: &Network, options: ChainOptions) ->
     let spec = genesis::spec(network)?;
     let dir = dir.join(CHAIN_DIR);
     let open = move || {
-        let ChainOptions { config, verify } = options;
-        if verify && dir.join(chain::CHAIN_FILE).exists() {
-            let found = chain::verify_directory(&dir, config.cache_bytes)?;
-            tracing::info!(head = found.head, root = %found.state_root, accounts = found.accounts, "the chain is verified");
-        }
-        Chain::open(&dir, &spec, config)
+        options.check(&dir)?;
+        Chain::open(&dir, &spec, options.config)
     };
     Ok(tokio::task::spawn_blocking(open).await??)
 }

@@ -44,7 +44,7 @@ impl World {
             dishonest,
             block_millis: 100,
             chain: Default::default(),
-            rpc_limits: Default::default(),
+            settings: Default::default(),
         };
         let network = DevNetwork::start(options).await.unwrap();
         network.ready().await.unwrap();

@@ -54,6 +54,19 @@ async fn an_estimate_names_what_cannot_be_paid() {
 }
 
 #[tokio::test]
+async fn a_call_at_a_price_that_its_sender_cannot_pay_says_so() {
+    let world = World::automatic().await;
+    let broke = Address::repeat_byte(9);
+    for method in ["eth_call", "eth_createAccessList"] {
+        let (code, message) = world.fail(method, json!([{"from": broke, "to": broke, "gasPrice": "0x1"}])).await;
+        assert_eq!(code, -32000);
+        assert!(message.starts_with("insufficient funds for gas * price + value: "), "{message}");
+        world.get(method, json!([{"from": broke, "to": broke}])).await;
+        world.get(method, json!([{"from": signer(1).address(), "to": broke, "gasPrice": "0x1"}])).await;
+    }
+}
+
+#[tokio::test]
 async fn a_call_without_end_stops_at_the_gas_limit() {
     let world = World::automatic().await;
     // JUMPDEST, PUSH1 0, JUMP.

@@ -104,7 +104,8 @@ impl Checkpoints for Signed {
     async fn checkpoint(&self, height: u64) -> Result<Certificate, String> {
         let (_, header) = self.0.header_by_number(height).unwrap().ok_or("no such block")?;
         let commitment = alloy_rlp::encode(header).into();
-        Ok(Certificate { commitment, block: Bytes::from_static(b"block"), certificate: Bytes::from_static(b"quorum") })
+        let [header, block, certificate] = [&b"header"[..], b"block", b"quorum"].map(Bytes::from_static);
+        Ok(Certificate { commitment, header, block, certificate })
     }
 }
 
@@ -130,5 +131,6 @@ async fn a_node_behind_others_says_so_and_a_checkpoint_proves_a_block() {
     assert_eq!(world.get("eth_syncing", json!([])).await, false);
     let checkpoint = world.get("kumo_getCheckpoint", json!(["latest"])).await;
     assert_eq!(checkpoint["block"]["hash"], json!(world.chain.head().hash));
+    assert_eq!(checkpoint["sequencerHeader"], json!(Bytes::from_static(b"header")));
     assert_eq!(checkpoint["certificate"], json!(Bytes::from_static(b"quorum")));
 }

@@ -58,7 +58,8 @@ async fn logs_are_found_by_address_topic_range_and_block() {
         assert_eq!(found, expected, "{filter}");
     }
     let backwards = json!([{"fromBlock": "0x3", "toBlock": "0x2"}]);
-    assert_eq!(world.fail("eth_getLogs", backwards).await.0, -32602);
+    assert_eq!(world.fail("eth_getLogs", backwards.clone()).await.0, -32602);
+    assert_eq!(world.fail("eth_newFilter", backwards).await.0, -32602);
     let beyond = json!([{"fromBlock": "0x2", "toBlock": "0x99"}]);
     assert_eq!(world.fail("eth_getLogs", beyond).await.0, -32602);
     assert_eq!(world.fail("eth_getLogs", json!([{"blockHash": B256::ZERO}])).await.0, -32000);

@@ -3,6 +3,7 @@
 //! All of them run transactions again, so all of them are heavy: a few at a time, each within the time and the memory
 //! of [`RpcLimits`](crate::rpc::RpcLimits).
 
+use alloy_eips::eip1898::LenientBlockNumberOrTag;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U64, map::HashSet};
 use alloy_rpc_types_debug::ExecutionWitness;
@@ -168,7 +169,7 @@ pub trait Ots {
 
     /// A block without transactions, with rewards and fees; `null` if there is no such block.
     #[method(name = "getBlockDetails")]
-    async fn block_details(&self, number: BlockNumberOrTag) -> RpcResult<Option<BlockDetails<Header>>>;
+    async fn block_details(&self, number: LenientBlockNumberOrTag) -> RpcResult<Option<BlockDetails<Header>>>;
 
     /// A block without transactions, with rewards and fees; `null` if there is no such block.
     #[method(name = "getBlockDetailsByHash")]
@@ -178,7 +179,7 @@ pub trait Ots {
     #[method(name = "getBlockTransactions")]
     async fn block_transactions(
         &self,
-        number: BlockNumberOrTag,
+        number: LenientBlockNumberOrTag,
         page: usize,
         page_size: usize,
     ) -> RpcResult<OtsBlockTransactions<Transaction, Header>>;
@@ -188,7 +189,7 @@ pub trait Ots {
     async fn search_before(
         &self,
         address: Address,
-        block: u64,
+        block: LenientBlockNumberOrTag,
         page_size: usize,
     ) -> RpcResult<TransactionsWithReceipts<Transaction>>;
 
@@ -197,7 +198,7 @@ pub trait Ots {
     async fn search_after(
         &self,
         address: Address,
-        block: u64,
+        block: LenientBlockNumberOrTag,
         page_size: usize,
     ) -> RpcResult<TransactionsWithReceipts<Transaction>>;
 

@@ -12,6 +12,7 @@ use super::rewards;
 use super::search::{self, Direction};
 use crate::BlockRecord;
 use alloy_consensus::Transaction as _;
+use alloy_eips::eip1898::LenientBlockNumberOrTag;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_rpc_types_eth::{BlockTransactions, Header, Transaction};
@@ -61,7 +62,7 @@ impl OtsServer for Otterscan {
         Ok(!self.0.code(&*self.0.block(block)?, address)?.is_empty())
     }
 
-    async fn block_details(&self, number: BlockNumberOrTag) -> RpcResult<Option<BlockDetails<Header>>> {
+    async fn block_details(&self, number: LenientBlockNumberOrTag) -> RpcResult<Option<BlockDetails<Header>>> {
         self.details(number.into()).await
     }
 
@@ -71,7 +72,7 @@ impl OtsServer for Otterscan {
 
     async fn block_transactions(
         &self,
-        number: BlockNumberOrTag,
+        number: LenientBlockNumberOrTag,
         page: usize,
         page_size: usize,
     ) -> RpcResult<OtsBlockTransactions<Transaction, Header>> {
@@ -85,18 +86,20 @@ impl OtsServer for Otterscan {
     async fn search_before(
         &self,
         address: Address,
-        block: u64,
+        block: LenientBlockNumberOrTag,
         page_size: usize,
     ) -> RpcResult<TransactionsWithReceipts<Transaction>> {
+        let block = self.number(block);
         self.search(address, block, page_size, Direction::Older).await
     }
 
     async fn search_after(
         &self,
         address: Address,
-        block: u64,
+        block: LenientBlockNumberOrTag,
         page_size: usize,
     ) -> RpcResult<TransactionsWithReceipts<Transaction>> {
+        let block = self.number(block);
         self.search(address, block, page_size, Direction::Newer).await
     }
 
@@ -114,6 +117,15 @@ impl Otterscan {
     async fn details(&self, block: BlockId) -> RpcResult<Option<BlockDetails<Header>>> {
         let work = move |node: &Node, _| Ok(node.find_block(block)?.map(|block| details(node, &block)));
         Ok(self.0.heavy(work).await?)
+    }
+
+    /// The height that a number or tag names.
+    fn number(&self, block: LenientBlockNumberOrTag) -> u64 {
+        match block.into_inner() {
+            BlockNumberOrTag::Number(number) => number,
+            BlockNumberOrTag::Earliest => 0,
+            _ => self.0.chain.head().number(),
+        }
     }
 
     async fn search(
