@@ -65,8 +65,7 @@ impl EthServer for Eth {
     }
 
     fn gas_price(&self) -> RpcResult<U256> {
-        let base_fee = U256::from(fees::next_base_fee(&self.0.chain.head()));
-        Ok(base_fee + U256::from(fees::suggested_tip(&self.0)?))
+        Ok(U256::from(fees::gas_price(&self.0)?))
     }
 
     fn max_priority_fee_per_gas(&self) -> RpcResult<U256> {

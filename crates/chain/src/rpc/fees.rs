@@ -67,6 +67,11 @@ pub(super) fn suggested_tip(node: &Node) -> Result<u128, Failure> {
     Ok(median.clamp(TIP_MIN_WEI, TIP_MAX_WEI))
 }
 
+/// Next base fee plus a tip that was enough lately, in wei per gas.
+pub(super) fn gas_price(node: &Node) -> Result<u128, Failure> {
+    Ok(u128::from(next_base_fee(&node.chain.head())).saturating_add(suggested_tip(node)?))
+}
+
 /// `eth_feeHistory`: `count` blocks up to `newest`.
 pub(super) fn history(node: &Node, count: u64, newest: BlockId, percentiles: &[f64]) -> Result<FeeHistory, Failure> {
     check_percentiles(percentiles)?;

@@ -16,6 +16,9 @@ pub struct RpcLimits {
     pub response_bytes: u32,
     /// Bytes of responses held until their callers take them, over all connections, at most 4 GiB. Default 512 MiB.
     pub responses_bytes: usize,
+    /// Bytes of notifications that wait for their subscribers, over all connections, at most 4 GiB; beside them a
+    /// connection holds the one it is being sent and the one after it. Default 256 MiB.
+    pub pushes_bytes: usize,
     /// Most calls in one batch. Default 1,000.
     pub batch_calls: u32,
     /// A batch that runs longer answers the rest of its calls with an error. Default 30 s.
@@ -36,6 +39,9 @@ pub struct RpcLimits {
     pub filters: usize,
     /// Filters that one connection may have made and not ended. Default 1,000.
     pub filters_per_connection: usize,
+    /// Addresses and topics that all filters and all subscriptions to logs name together. Default 1,000,000, some
+    /// 100 MiB.
+    pub filter_values: usize,
     /// A filter that nobody polls for this long is removed. Default 5 minutes.
     pub filter_idle_time: Duration,
     /// Most blocks one log query may span. Default 10,000. At most [`crate::LOG_BLOCKS_MAX`].
@@ -77,6 +83,7 @@ impl Default for RpcLimits {
             requests_bytes: 256 << 20,
             response_bytes: 32 << 20,
             responses_bytes: 512 << 20,
+            pushes_bytes: 256 << 20,
             batch_calls: 1_000,
             batch_time: Duration::from_secs(30),
             connections: 12_000,
@@ -86,6 +93,7 @@ impl Default for RpcLimits {
             subscriptions_per_connection: 32,
             filters: 10_000,
             filters_per_connection: 1_000,
+            filter_values: 1_000_000,
             filter_idle_time: Duration::from_secs(300),
             log_blocks: 10_000,
             log_results: LOG_RESULTS_MAX,

@@ -8,7 +8,9 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Bytes of an answer given to the socket at a time; the rest stays accounted for.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -18,6 +20,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 pub(super) struct Memory {
     requests: Arc<Semaphore>,
     answers: Arc<Semaphore>,
+    pushes: Arc<Semaphore>,
     request_bytes: u32,
 }
 
@@ -41,6 +44,7 @@ impl Memory {
         Self {
             requests: room(limits.requests_bytes, limits.request_bytes),
             answers: room(limits.responses_bytes, limits.response_bytes),
+            pushes: room(limits.pushes_bytes, 1),
             request_bytes: limits.request_bytes,
         }
     }
@@ -71,6 +75,12 @@ impl Memory {
     /// Accounts for an answer until it is written; `None` if there is no room.
     pub(super) fn hold_answer(&self, answer: &RawValue) -> Option<Held> {
         take(&self.answers, answer.get().len())
+    }
+
+    /// Accounts for a notification, as soon as there is room for it; `None` if there is none for so long.
+    pub(super) async fn hold_push(&self, bytes: usize, time: Duration) -> Option<Held> {
+        let bytes = u32::try_from(bytes).ok()?;
+        timeout(time, self.pushes.clone().acquire_many_owned(bytes)).await.ok()?.ok()
     }
 }
 
@@ -140,6 +150,16 @@ mod tests {
         assert!(memory.hold_request(3).is_none());
         drop(first);
         assert!(memory.hold_request(3).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_notification_waits_for_room_and_not_for_ever() {
+        let memory = Memory::new(&RpcLimits { pushes_bytes: 1_024, ..Default::default() });
+        let first = memory.hold_push(1_000, Duration::ZERO).await;
+        assert!(first.is_some() && memory.hold_push(100, Duration::ZERO).await.is_none());
+        let (second, ()) = tokio::join!(memory.hold_push(100, Duration::from_secs(600)), async { drop(first) });
+        assert!(second.is_some());
+        assert!(memory.hold_push(1_025, Duration::ZERO).await.is_none(), "more than there is");
     }
 
     #[tokio::test]

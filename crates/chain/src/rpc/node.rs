@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::filters::Filters;
 use super::limits::RpcLimits;
+use super::memory::Memory;
 use super::pending::PendingBlock;
 use super::upstream::{Checkpoints, SyncStatus, Upstream};
 use crate::pool::{Broadcast, HeadState, Pool, PooledTransaction};
@@ -33,6 +34,7 @@ pub(super) struct Node {
     pub(super) checkpoints: Option<Arc<dyn Checkpoints>>,
     pub(super) pending: PendingBlock,
     pub(super) broadcast: Arc<dyn Broadcast>,
+    pub(super) memory: Memory,
     executions: Arc<Semaphore>,
 }
 
@@ -46,7 +48,8 @@ impl Node {
             checkpoints,
             pending: PendingBlock::default(),
             chain,
-            filters: Filters::new(limits.filters, limits.filters_per_connection, limits.filter_idle_time),
+            filters: Filters::new(&limits),
+            memory: Memory::new(&limits),
             executions: Arc::new(Semaphore::new(limits.executions.max(1))),
             limits: Arc::new(limits),
             broadcast,

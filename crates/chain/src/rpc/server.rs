@@ -48,7 +48,7 @@ pub(super) async fn start(address: SocketAddr, node: Arc<Node>) -> Result<RpcSer
     let connections = Connections::new(limits.connections);
     let acceptor = Acceptor {
         dispatcher: Arc::new(Dispatcher::new(methods(node.clone())?, limits.clone()).with_node(node.clone())),
-        memory: Memory::new(&limits),
+        memory: node.memory.clone(),
         limits: limits.clone(),
         connections: connections.clone(),
         stop: stopping.clone(),

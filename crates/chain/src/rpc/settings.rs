@@ -41,6 +41,13 @@ const SETTINGS: &[Setting<RpcLimits>] = &[
     count!(requests_bytes, KIB, 4 * GIB - 1, "requests held at a time, all connections", "HTTP 503, error -32009"),
     count!(response_bytes, KIB, GIB, "largest response, batch or not", "error -32008"),
     count!(responses_bytes, KIB, 4 * GIB - 1, "responses held until they are taken", "HTTP 503, error -32009"),
+    count!(
+        pushes_bytes,
+        KIB,
+        4 * GIB - 1,
+        "notifications held until they are taken",
+        "they wait, then the subscription ends"
+    ),
     count!(batch_calls, 1, 100_000, "calls in one batch", "error -32010 for the whole batch"),
     millis!("batch_time_millis", batch_time, DAY_MILLIS, "time of one batch", "error -32005 for the rest of it"),
     count!(connections, 1, 1_000_000, "open connections", "the one idle for longest is closed"),
@@ -50,6 +57,7 @@ const SETTINGS: &[Setting<RpcLimits>] = &[
     count!(subscriptions_per_connection, 0, 65_536, "subscriptions of one WebSocket", "error -32006"),
     count!(filters, 0, 1_000_000, "filters, all callers", "error -32005"),
     count!(filters_per_connection, 0, 1_000_000, "filters made over one connection", "error -32005"),
+    count!(filter_values, 1, 100_000_000, "addresses and topics in filters and log subscriptions", "error -32005"),
     millis!(
         "filter_idle_time_millis",
         filter_idle_time,

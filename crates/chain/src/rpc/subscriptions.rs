@@ -4,6 +4,7 @@
 //! that stays behind is cut off.
 
 use super::failure::Failure;
+use super::filters::Room;
 use super::node::Node;
 use super::{convert, facts, logs};
 use crate::pool::PooledTransaction;
@@ -13,11 +14,12 @@ use alloy_rpc_types_eth::{Filter, SyncStatus};
 use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink};
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Accepts or rejects a subscription, and serves it until either side ends it.
 pub(super) async fn serve(node: &Arc<Node>, pending: PendingSubscriptionSink, kind: SubscriptionKind, params: Params) {
-    let feed = match Feed::new(kind, params) {
+    let feed = match Feed::new(node, kind, params) {
         Ok(feed) => feed,
         Err(failure) => return pending.reject(failure).await,
     };
@@ -27,7 +29,7 @@ pub(super) async fn serve(node: &Arc<Node>, pending: PendingSubscriptionSink, ki
     let Ok(sink) = pending.accept().await else { return };
     match feed {
         Feed::Heads => follow(node, &sink, blocks, next, |block| vec![convert::header(block)]).await,
-        Feed::Logs(wanted) => follow(node, &sink, blocks, next, |block| wanted.select(block)).await,
+        Feed::Logs(wanted, _room) => follow(node, &sink, blocks, next, |block| wanted.select(block)).await,
         Feed::Transactions { full } => follow_pool(node, &sink, additions, full).await,
         Feed::Syncing => follow_sync(node, &sink, blocks).await,
     }
@@ -35,24 +37,30 @@ pub(super) async fn serve(node: &Arc<Node>, pending: PendingSubscriptionSink, ki
 
 enum Feed {
     Heads,
-    Logs(LogFilter),
+    Logs(LogFilter, Room),
     Transactions { full: bool },
     Syncing,
 }
 
 impl Feed {
-    fn new(kind: SubscriptionKind, params: Params) -> Result<Self, Failure> {
+    fn new(node: &Node, kind: SubscriptionKind, params: Params) -> Result<Self, Failure> {
         match (kind, params) {
             (SubscriptionKind::NewHeads, Params::None) => Ok(Self::Heads),
             (SubscriptionKind::Syncing, Params::None) => Ok(Self::Syncing),
-            (SubscriptionKind::Logs, Params::None) => Ok(Self::Logs(LogFilter::default())),
-            (SubscriptionKind::Logs, Params::Logs(filter)) => logs::wanted(&filter).map(Self::Logs),
+            (SubscriptionKind::Logs, Params::None) => Self::logs(node, &Filter::default()),
+            (SubscriptionKind::Logs, Params::Logs(filter)) => Self::logs(node, &filter),
             (SubscriptionKind::NewPendingTransactions, Params::None) => Ok(Self::Transactions { full: false }),
             (SubscriptionKind::NewPendingTransactions, Params::Bool(full)) => Ok(Self::Transactions { full }),
             // Some libraries send an empty object where nothing is needed.
             (SubscriptionKind::NewHeads, Params::Logs(filter)) if *filter == Filter::default() => Ok(Self::Heads),
             (kind, params) => Err(Failure::Params(format!("subscription {kind} does not take {params:?}"))),
         }
+    }
+
+    fn logs(node: &Node, filter: &Filter) -> Result<Self, Failure> {
+        let wanted = logs::wanted(filter)?;
+        let room = node.filters.room_for(filter, Instant::now()).map_err(|full| Failure::Limit(full.to_string()))?;
+        Ok(Self::Logs(wanted, room))
     }
 }
 
@@ -148,5 +156,7 @@ enum SyncNews {
 /// `false` when the subscription is over, or its reader takes nothing for too long.
 async fn push<T: Serialize>(node: &Node, sink: &SubscriptionSink, item: &T) -> bool {
     let Ok(json) = serde_json::value::to_raw_value(item) else { return false };
-    sink.send_timeout(json, node.limits.stall_time).await.is_ok()
+    let time = node.limits.stall_time;
+    let Some(_held) = node.memory.hold_push(json.get().len(), time).await else { return false };
+    sink.send_timeout(json, time).await.is_ok()
 }

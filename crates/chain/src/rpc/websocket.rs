@@ -26,8 +26,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-/// Pushes buffered for one WebSocket before its subscriptions wait.
-const PUSHES_MAX: usize = 64;
+/// Pushes buffered for one WebSocket before its subscriptions wait: what waits is accounted for, what is here is not.
+const PUSHES_MAX: usize = 1;
 /// How often a caller is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// A caller that says nothing for this long, not even to a ping, is gone.

@@ -88,6 +88,41 @@ async fn a_filled_transaction_can_be_signed_and_sent() {
 }
 
 #[tokio::test]
+async fn a_filled_transaction_keeps_the_type_that_it_names() {
+    let world = World::automatic().await;
+    let (from, to) = (signer(1).address(), Address::repeat_byte(0x77));
+    let list = json!([{"address": to, "storageKeys": [B256::ZERO]}]);
+    let none = Value::Null;
+    for (kind, fields, gas_price, access_list) in [
+        ("0x0", json!({}), true, &none),
+        ("0x0", json!({"accessList": []}), true, &none),
+        ("0x0", json!({"gasPrice": "0x77359400"}), true, &none),
+        ("0x1", json!({}), true, &json!([])),
+        ("0x1", json!({"accessList": list}), true, &list),
+        ("0x2", json!({"accessList": list}), false, &list),
+    ] {
+        let mut request = json!({"from": from, "to": to, "type": kind});
+        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let tx = world.get("eth_fillTransaction", json!([request])).await["tx"].clone();
+        assert_eq!((&tx["type"], tx["gasPrice"].is_string()), (&json!(kind), gas_price), "{request}: {tx}");
+        assert_eq!(tx["maxFeePerGas"].is_string(), !gas_price, "{request}: {tx}");
+        assert_eq!(&tx["accessList"], access_list, "{request}: {tx}");
+    }
+    for fields in [
+        json!({"type": "0x0", "accessList": list}),
+        json!({"type": "0x0", "maxFeePerGas": "0x77359400"}),
+        json!({"type": "0x1", "maxPriorityFeePerGas": "0x1"}),
+        json!({"type": "0x2", "gasPrice": "0x77359400"}),
+        json!({"type": "0x4"}),
+    ] {
+        let mut request = json!({"from": from, "to": to});
+        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let (code, message) = world.fail("eth_fillTransaction", json!([request])).await;
+        assert_eq!((code, message.starts_with("type is ")), (-32602, true), "{request}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn sync_sending_says_which_nonce_is_missing() {
     let world = World::manual(RpcLimits::default()).await;
     let gap = Transfer { nonce: 2, ..transfer() };

@@ -1,6 +1,7 @@
 //! The server against raw JSON, over a real socket, with a chain that mines by itself or when told.
 
 mod calls;
+mod exhaustion;
 mod facts;
 mod polling;
 mod reads;
