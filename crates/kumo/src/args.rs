@@ -319,7 +319,7 @@ mod tests {
             "kumo config show --origin --config kumo.toml",
             "kumo dev --rpc log_blocks=500 --rpc filters=10 --pool nonce_gap=9",
             "kumo node --role rpc --network n --state s --config kumo.toml --rpc call_gas=1000000",
-            "kumo chain import --genesis g.json --blocks c.rlp --state d",
+            "kumo chain import --genesis g.json --blocks c.rlp --state d --archive --cache-mib 512",
             "kumo chain statetest a b.json --output json",
             "kumo node --role rpc --state d --ports auto --config-out f",
         ] {

@@ -28,7 +28,10 @@ fn main() -> ExitCode {
     tracing::debug!(?open_files, "limit of open files");
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(Output::Text, &Report::new(error).wrap_err("cannot start threads")),
+        Err(error) => {
+            let (what, kept) = in_case(&arguments.command);
+            return fail(Output::Text, what, kept, &Report::new(error).wrap_err("cannot start threads"));
+        }
     };
     let code = runtime.block_on(run(arguments));
     // What still runs in the background has been told to stop; a stuck thread must not keep the process.
@@ -40,6 +43,7 @@ async fn run(arguments: Arguments) -> ExitCode {
     let Arguments { global, command } = arguments;
     let environment = Environment::read();
     let output = global.output;
+    let (what, kept) = in_case(&command);
     let done = match command {
         Command::User(command) => return user(command, global, &environment).await,
         Command::Demo(arguments) => run_demo(arguments, output).await,
@@ -57,7 +61,20 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Chain(command) => run_chain(command, output).await,
         Command::Doctor => run_doctor(locate::network(global.network.as_deref(), &environment), output).await,
     };
-    done.unwrap_or_else(|error| fail(output, &error))
+    done.unwrap_or_else(|error| fail(output, what, kept, &error))
+}
+
+/// What to say of a command that fails: what did not happen, and what is still there.
+fn in_case(command: &Command) -> (&'static str, &'static str) {
+    match command {
+        Command::Chain(_) => (
+            "the work on the chain did not end well",
+            "nothing was lost: what was on disk, and what was imported, stays",
+        ),
+        Command::Config(_) => ("the settings cannot be used", "nothing changed"),
+        Command::Doctor => ("the check did not end", "nothing changed"),
+        _ => ("the node could not run", "nothing was lost: state directories are as they were"),
+    }
 }
 
 /// Logs go to stderr: warnings for a user's command, the course of things for a node, more with -v or `RUST_LOG`.
@@ -269,12 +286,38 @@ fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-fn fail(output: Output, error: &Report) -> ExitCode {
-    let detail = format!("{error:#}");
-    let failure = Failure::new(Exit::Failure, detail)
-        .during("the node could not run")
-        .money("nothing was lost: state directories are as they were")
+fn fail(output: Output, what: &str, kept: &str, error: &Report) -> ExitCode {
+    let failure = Failure::new(Exit::Failure, detail(error))
+        .during(what)
+        .money(kept)
         .next("correct what the detail names and start again");
     let _ = failure.write(output, &mut std::io::stderr());
     failure.exit.into()
+}
+
+/// The error and its causes, each said once: many an error repeats its cause in its own text.
+fn detail(error: &Report) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let disk = || std::io::Error::other("disk full");
+        let repeated = chain::ChainError::Io { path: "x".into(), source: disk() };
+        let report = Report::new(repeated).wrap_err("cannot start rpc");
+        assert_eq!(detail(&report), "cannot start rpc: cannot use x: disk full");
+        assert_eq!(detail(&Report::new(disk()).wrap_err("cannot read y")), "cannot read y: disk full");
+    }
 }

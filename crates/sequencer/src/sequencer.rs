@@ -196,6 +196,9 @@ fn open_history(directory: &Path, genesis: &Block) -> Result<History, StartError
     Ok(history)
 }
 
+/// From so many blocks on, catching up is told, and again each time as many are done.
+const CATCH_UP_TOLD: u64 = 500;
+
 /// Brings the application to the end of the history, and the mempool to know what is final. Returns the last height.
 fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
     let (application, stored) = (core.application.finalized_height(), history.tip().unwrap_or(0));
@@ -204,6 +207,9 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
     }
     let first = (application + 1).min(stored.saturating_sub(RECENT_BLOCKS_MAX) + 1);
     for height in first..=stored {
+        if stored - application >= CATCH_UP_TOLD && (height - first).is_multiple_of(CATCH_UP_TOLD) {
+            tracing::info!(height, until = stored, "the application takes the final blocks it has missed");
+        }
         if let Some(block) = history.block(height)? {
             core.deliver(&block).map_err(StartError::Application)?;
         }

@@ -374,7 +374,8 @@ pub struct SupplyView {
 /// `kumo_finality`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finality {
-    /// `bft`: a quorum of validators signed the block's finalisation before it was served here.
+    /// `bft`: a quorum of validators signed the block's finalisation before it was served here. `imported`: the blocks
+    /// come from a file, and nobody's finality was checked.
     pub rule: &'static str,
     /// Newest block.
     pub latest: BlockName,

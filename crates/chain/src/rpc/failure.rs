@@ -122,9 +122,10 @@ impl From<Failure> for ErrorObjectOwned {
 fn chain_code(error: &ChainError) -> i32 {
     match error {
         ChainError::UnknownBlock { .. } | ChainError::GenesisReplay => CALL_EXECUTION_FAILED_CODE,
-        ChainError::Pruned { .. } | ChainError::BlockPruned { .. } => PRUNED_CODE,
+        ChainError::SupplyUnknown => CALL_EXECUTION_FAILED_CODE,
+        ChainError::Pruned { .. } | ChainError::BlockPruned { .. } | ChainError::ProofTooOld { .. } => PRUNED_CODE,
         ChainError::LogRange { .. } | ChainError::LogResults { .. } => LIMIT_CODE,
-        ChainError::ProofSlots { .. } | ChainError::ProofTooOld { .. } => LIMIT_CODE,
+        ChainError::ProofSlots { .. } => LIMIT_CODE,
         _ => INTERNAL_ERROR_CODE,
     }
 }
@@ -177,6 +178,9 @@ mod tests {
         let code = |failure: Failure| ErrorObjectOwned::from(failure).code();
         assert_eq!(code(Failure::Chain(ChainError::Execution("disk".into()))), -32603);
         assert_eq!(code(Failure::Chain(ChainError::UnknownBlock { number: 2, head: 1 })), -32000);
+        assert_eq!(code(Failure::Chain(ChainError::SupplyUnknown)), -32000);
+        assert_eq!(code(Failure::Chain(ChainError::Pruned { number: 1, oldest: 2 })), 4444);
+        assert_eq!(code(Failure::Chain(ChainError::ProofTooOld { number: 1, oldest: 2 })), 4444);
         assert_eq!(code(Failure::Pool(PoolError::Empty)), -32000);
         assert_eq!(code(Failure::Params("x".into())), -32602);
     }

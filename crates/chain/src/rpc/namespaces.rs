@@ -97,7 +97,8 @@ impl KumoServer for Namespaces {
 
     fn finality(&self) -> RpcResult<Finality> {
         let latest = name(&self.0.chain.head());
-        Ok(Finality { rule: "bft", latest, safe: latest, finalized: latest })
+        let rule = if self.0.chain.rules().ethereum.is_some() { "imported" } else { "bft" };
+        Ok(Finality { rule, latest, safe: latest, finalized: latest })
     }
 }
 

@@ -53,6 +53,11 @@ impl Feed {
             (SubscriptionKind::NewPendingTransactions, Params::Bool(full)) => Ok(Self::Transactions { full }),
             // Some libraries send an empty object where nothing is needed.
             (SubscriptionKind::NewHeads, Params::Logs(filter)) if *filter == Filter::default() => Ok(Self::Heads),
+            (SubscriptionKind::TransactionReceipts, _) => Err(Failure::Params(
+                "subscription transactionReceipts is not served; there are newHeads, logs, newPendingTransactions and \
+                 syncing, and eth_sendRawTransactionSync waits for a receipt"
+                    .into(),
+            )),
             (kind, params) => Err(Failure::Params(format!("subscription {kind} does not take {params:?}"))),
         }
     }

@@ -48,6 +48,23 @@ async fn every_recorded_exchange_is_answered_as_recorded() {
     assert!(outcome.passed > 0, "no exchange was found in {}", folder.display());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_imported_chain_claims_neither_a_quorum_nor_a_supply() {
+    let Some(folder) = folder("execution-apis") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(&folder, dir.path());
+    let server = serve(([127, 0, 0, 1], 0).into(), chain, Arc::new(ReadOnly), RpcLimits::default()).await.unwrap();
+    let (client, url) = (reqwest::Client::new(), format!("http://{}", server.local_addr));
+    let ask = async |method: &str| -> Value {
+        let call = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": []});
+        client.post(&url).json(&call).send().await.unwrap().json().await.unwrap()
+    };
+    assert_eq!(ask("kumo_finality").await["result"]["rule"], "imported");
+    assert_eq!(ask("kumo_supply").await["error"]["code"], -32000);
+    assert_eq!(ask("kumo_getCheckpoint").await["error"]["code"], -32000);
+    server.stop().await;
+}
+
 async fn replay(folder: &Path, url: &str) -> Outcome {
     let client = reqwest::Client::new();
     let mut outcome = Outcome::default();

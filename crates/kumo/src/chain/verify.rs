@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// `kumo chain verify`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Directory of a validator or an rpc node, or of the chain itself
+    /// Directory of a validator or an rpc node that does not run, or of the chain itself
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
 }

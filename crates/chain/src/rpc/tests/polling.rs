@@ -183,6 +183,9 @@ async fn subscriptions_of_one_socket_are_limited_and_checked() {
     let mut socket = connect(&world).await;
     assert_eq!(ask(&mut socket, "eth_subscribe", json!(["oldHeads"])).await["error"]["code"], -32602);
     assert_eq!(ask(&mut socket, "eth_subscribe", json!(["newHeads", true])).await["error"]["code"], -32602);
+    let unserved = ask(&mut socket, "eth_subscribe", json!(["transactionReceipts"])).await["error"].clone();
+    assert_eq!(unserved["code"], -32602);
+    assert!(unserved["message"].as_str().unwrap().contains("not served"), "{unserved}");
     // A refused subscription gives its place back just after its answer.
     let mut syncing = ask(&mut socket, "eth_subscribe", json!(["syncing"])).await;
     for _ in 0..100 {
