@@ -82,7 +82,7 @@ impl Dispatcher {
         if let Ok(call) = serde_json::from_slice::<Request<'_>>(message) {
             return self.call(caller, call).await;
         }
-        if serde_json::from_slice::<Notification<'_, Option<&RawValue>>>(message).is_ok() {
+        if is_notification(message) {
             return MethodResponse::notification();
         }
         let (id, code) = match (prepare_error(message), serde_json::from_slice::<&RawValue>(message)) {
@@ -154,7 +154,7 @@ impl Dispatcher {
                 false => MethodResponse::error(call.id, batch_timeout(&self.limits)),
             });
         }
-        if serde_json::from_str::<Notification<'_, Option<&RawValue>>>(entry).is_ok() {
+        if is_notification(entry.as_bytes()) {
             return None;
         }
         let id = serde_json::from_str::<InvalidRequest<'_>>(entry).map_or(Id::Null, |invalid| invalid.id);
@@ -208,6 +208,17 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// Whether a message that is no call asks for no answer. One with an id that cannot be one is not that.
+fn is_notification(message: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+    }
+    serde_json::from_slice::<Notification<'_, Option<&RawValue>>>(message).is_ok()
+        && serde_json::from_slice::<Named<'_>>(message).is_ok_and(|named| named.id.is_none())
 }
 
 /// Names subscriptions as Ethereum clients expect them: hex with a prefix.
@@ -313,6 +324,16 @@ mod tests {
         let notification = json!({"jsonrpc": "2.0", "method": "panic"});
         assert_eq!(ask(&dispatcher, &notification.to_string()).await, Value::Null);
         assert_eq!(ask(&dispatcher, &json!([notification, notification]).to_string()).await, Value::Null);
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_id_cannot_be_one_is_no_notification() {
+        let dispatcher = dispatcher(RpcLimits::default());
+        for id in [json!([1]), json!({"a": 1}), json!(true), json!(1.5)] {
+            let call = json!({"jsonrpc": "2.0", "id": id, "method": "fine"});
+            assert_eq!(ask(&dispatcher, &call.to_string()).await["error"]["code"], -32600, "{id}");
+            assert_eq!(ask(&dispatcher, &json!([call]).to_string()).await[0]["error"]["code"], -32600, "{id}");
+        }
     }
 
     #[tokio::test]

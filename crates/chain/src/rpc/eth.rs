@@ -133,7 +133,7 @@ impl EthServer for Eth {
         block_overrides: Option<Box<BlockOverrides>>,
     ) -> RpcResult<Bytes> {
         let overrides = Overrides { state: state_overrides, block: block_overrides.map(|block| *block) };
-        let work = move |node: &Node, _| execute::call(node, &*node.block(block)?, request, overrides);
+        let work = move |node: &Node, deadline| execute::call(node, &*node.block(block)?, request, overrides, deadline);
         Ok(self.0.heavy(work).await?)
     }
 
@@ -163,7 +163,8 @@ impl EthServer for Eth {
         state_overrides: Option<StateOverride>,
     ) -> RpcResult<AccessListResult> {
         let overrides = Overrides { state: state_overrides, block: None };
-        let work = move |node: &Node, _| execute::access_list(node, &*node.block(block)?, request, overrides);
+        let work =
+            move |node: &Node, deadline| execute::access_list(node, &*node.block(block)?, request, overrides, deadline);
         Ok(self.0.heavy(work).await?)
     }
 

@@ -3,10 +3,14 @@
 //! A call runs on the state after a block, in the environment of that block, without a signature and without a nonce;
 //! fees are taken only when the caller names a price. Nothing is ever written back.
 
+use super::deadline::{Deadline, UNWATCHED_GAS_MAX};
 use super::failure::{Failure, halt_reason};
 use super::node::Node;
 use super::overrides::{self, Moves};
-use crate::{BlockRecord, ChainError, StateView, TRANSACTION_GAS_MAX, evm::evm};
+use crate::{
+    BlockRecord, ChainError, StateView, TRANSACTION_GAS_MAX,
+    evm::{evm, inspected_evm},
+};
 use alloy_eips::eip2930::{AccessList, AccessListItem, AccessListResult};
 use alloy_evm::overrides::apply_block_overrides;
 use alloy_evm::rpc::TryIntoTxEnv;
@@ -45,6 +49,7 @@ struct Simulation<'a> {
     env: EvmEnv,
     request: TransactionRequest,
     moves: Moves,
+    deadline: Instant,
 }
 
 /// `eth_call`: the returned data.
@@ -53,8 +58,9 @@ pub(super) fn call(
     block: &BlockRecord,
     request: TransactionRequest,
     overrides: Overrides,
+    deadline: Instant,
 ) -> Result<Bytes, Failure> {
-    let mut simulation = Simulation::new(node, block, request, overrides)?;
+    let mut simulation = Simulation::new(node, block, request, overrides, deadline)?;
     let gas = simulation.payable_gas(node.limits.call_gas)?;
     match simulation.run(gas)?.result {
         ExecutionResult::Success { output, .. } => Ok(output.into_data()),
@@ -71,14 +77,14 @@ pub(super) fn estimate_gas(
     overrides: Overrides,
     deadline: Instant,
 ) -> Result<u64, Failure> {
-    let mut simulation = Simulation::new(node, block, request, overrides)?;
+    let mut simulation = Simulation::new(node, block, request, overrides, deadline)?;
     let cap = TRANSACTION_GAS_MAX.min(simulation.env.block_env.gas_limit).min(node.limits.call_gas);
     let highest = simulation.gas_limit(cap)?;
     if simulation.is_plain_transfer()? && highest >= TRANSFER_GAS && simulation.succeeds(TRANSFER_GAS)? {
         return Ok(TRANSFER_GAS);
     }
     let (used, likely) = simulation.measure(highest)?;
-    simulation.search(used.saturating_sub(1), likely, highest, deadline)
+    simulation.search(used.saturating_sub(1), likely, highest)
 }
 
 /// `eth_createAccessList`: what a call touches, and the gas it uses with that list.
@@ -87,8 +93,9 @@ pub(super) fn access_list(
     block: &BlockRecord,
     request: TransactionRequest,
     overrides: Overrides,
+    deadline: Instant,
 ) -> Result<AccessListResult, Failure> {
-    let mut simulation = Simulation::new(node, block, request, overrides)?;
+    let mut simulation = Simulation::new(node, block, request, overrides, deadline)?;
     let gas = simulation.payable_gas(node.limits.call_gas)?;
     let touched = simulation.run(gas)?.state;
     let access_list = simulation.list(touched)?;
@@ -108,6 +115,7 @@ impl<'a> Simulation<'a> {
         block: &BlockRecord,
         request: TransactionRequest,
         overrides: Overrides,
+        deadline: Instant,
     ) -> Result<Self, Failure> {
         let mut db = CacheDB::new(node.chain.state(block.number())?);
         let mut env = node.chain.evm_env(&block.header);
@@ -128,7 +136,7 @@ impl<'a> Simulation<'a> {
         let moves = overrides::moves(&state);
         overrides::apply(&mut db, state)?;
         let request = TransactionRequest { nonce: None, ..request };
-        Ok(Self { node, db, env, request, moves })
+        Ok(Self { node, db, env, request, moves, deadline })
     }
 
     /// The gas to run with: what was asked for, at most `cap`, and at most what the sender can pay if a price is named.
@@ -172,8 +180,22 @@ impl<'a> Simulation<'a> {
     fn transact(&mut self, gas: u64) -> Result<Run, Failure> {
         let request = TransactionRequest { gas: Some(gas), ..self.request.clone() };
         let tx: TxEnv = request.try_into_tx_env(&self.env).map_err(|e| Failure::Params(e.to_string()))?;
-        let evm = evm(self.node.chain.rules(), &mut self.db, self.env.clone());
-        Ok(overrides::with_moves(evm, &self.moves, false)?.transact(tx))
+        let (rules, env) = (self.node.chain.rules(), self.env.clone());
+        if gas <= UNWATCHED_GAS_MAX {
+            let evm = evm(rules, &mut self.db, env);
+            return Ok(overrides::with_moves(evm, &self.moves, false)?.transact(tx));
+        }
+        let mut deadline = Deadline::new(self.deadline);
+        let evm = inspected_evm(rules, &mut self.db, env, &mut deadline);
+        let run = overrides::with_moves(evm, &self.moves, true)?.transact(tx);
+        if deadline.has_passed() {
+            return Err(self.timeout());
+        }
+        Ok(run)
+    }
+
+    fn timeout(&self) -> Failure {
+        Failure::Timeout(self.node.limits.call_time)
     }
 
     /// Whether the call succeeds with this much gas; an error if it fails for a reason that gas does not cure.
@@ -215,14 +237,14 @@ impl<'a> Simulation<'a> {
     }
 
     /// The least sufficient limit in `(too_little, enough]`, to within [`ESTIMATE_PRECISION`].
-    fn search(&mut self, too_little: u64, likely: u64, enough: u64, deadline: Instant) -> Result<u64, Failure> {
+    fn search(&mut self, too_little: u64, likely: u64, enough: u64) -> Result<u64, Failure> {
         let (mut low, mut high, mut guess) = (too_little, enough, likely);
         for _ in 0..ESTIMATE_STEPS_MAX {
             if low + 1 >= high || high - low <= high / ESTIMATE_PRECISION {
                 break;
             }
-            if Instant::now() >= deadline {
-                return Err(Failure::Timeout(self.node.limits.call_time.as_secs()));
+            if Instant::now() >= self.deadline {
+                return Err(self.timeout());
             }
             let middle = if (low + 1..high).contains(&guess) { guess } else { low + (high - low) / 2 };
             match self.succeeds(middle)? {

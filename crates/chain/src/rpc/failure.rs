@@ -16,6 +16,7 @@ use jsonrpsee::types::error::{
 };
 use revm::context::result::HaltReason;
 use revm::database_interface::bal::EvmDatabaseError;
+use std::time::Duration;
 
 const REVERT_CODE: i32 = 3;
 const SEND_SYNC_TIMEOUT_CODE: i32 = 4;
@@ -57,11 +58,11 @@ pub(super) enum Failure {
     #[error("{message}")]
     Coded { code: i32, message: String },
     /// No free slot for heavy work within the time for it.
-    #[error("no execution slot became free within {0} s, try again")]
-    Busy(u64),
+    #[error("no execution slot became free within {0:?}, try again")]
+    Busy(Duration),
     /// The work took too long.
-    #[error("execution took longer than {0} s, the limit")]
-    Timeout(u64),
+    #[error("execution timeout: it took longer than {0:?}, the limit")]
+    Timeout(Duration),
     /// The transaction was not mined in the time the caller gave.
     #[error("The transaction was added to the transaction pool but was not mined within {millis} ms")]
     NotMined { hash: B256, millis: u64 },

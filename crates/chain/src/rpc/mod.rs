@@ -22,6 +22,7 @@
 pub mod api;
 mod connection;
 mod convert;
+mod deadline;
 mod dispatch;
 mod eth;
 mod execute;

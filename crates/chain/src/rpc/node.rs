@@ -107,14 +107,14 @@ impl Node {
     ) -> Result<T, Failure> {
         let (limit, node) = (self.limits.call_time, self.clone());
         let slot = timeout(limit, self.executions.clone().acquire_owned()).await;
-        let slot = slot.map_err(|_| Failure::Busy(limit.as_secs()))?.map_err(|_| Failure::Internal)?;
+        let slot = slot.map_err(|_| Failure::Busy(limit))?.map_err(|_| Failure::Internal)?;
         let running = tokio::task::spawn_blocking(move || {
             // The slot stays taken until the work ends, even when the caller has given up.
             let _slot = slot;
             work(&node, Instant::now() + node.limits.call_time)
         });
         match timeout(limit, running).await {
-            Err(_) => Err(Failure::Timeout(limit.as_secs())),
+            Err(_) => Err(Failure::Timeout(limit)),
             Ok(Err(panic)) => {
                 tracing::error!(%panic, "panic in heavy work");
                 Err(Failure::Internal)

@@ -7,6 +7,7 @@ use crate::block::BlockRecord;
 use crate::engine::Base;
 use crate::evm::{evm, inspected_evm};
 use crate::execute::{Execution, evm_env, next_base_fee};
+use crate::rpc::deadline::Deadline;
 use crate::rpc::failure::{Failure, halt_reason};
 use crate::rpc::node::Node;
 use crate::rpc::overrides::{self, Moves};
@@ -75,13 +76,17 @@ impl<'a> Simulator<'a> {
         let mut results = Results::default();
         for request in block.calls {
             if Instant::now() >= self.settings.deadline {
-                return Err(Failure::Timeout(self.node.limits.call_time.as_secs()));
+                return Err(self.timeout());
             }
             self.call(&mut execution, &env, &moves, request, &mut results)?;
         }
         let (record, overlay) = execution.finish()?;
         self.tip = Base { record: Arc::new(record), view: self.tip.view.clone().above(Arc::new(overlay)) };
         Ok(results.show(&self.tip.record, self.settings.full))
+    }
+
+    fn timeout(&self) -> Failure {
+        Failure::Timeout(self.node.limits.call_time)
     }
 
     /// The header before execution.
@@ -153,11 +158,17 @@ impl<'a> Simulator<'a> {
         let transaction = call::transaction(request, place, &self.settings)?;
         let transaction = Recovered::new_unchecked(transaction, sender);
         let logs = Logs::new(self.settings.trace_transfers, results.next_log);
-        let evm = inspected_evm(rules, execution.state(), env.clone(), logs);
+        let watched = (logs, Deadline::new(self.settings.deadline));
+        let evm = inspected_evm(rules, execution.state(), env.clone(), watched);
         let mut evm = overrides::with_moves(evm, moves, true)?;
-        let mut outcome = evm.transact(self.environment(&transaction)).map_err(call::refused)?;
-        let logs;
-        (logs, results.next_log) = evm.inspector_mut().take();
+        let outcome = evm.transact(self.environment(&transaction));
+        let (logs, deadline) = evm.inspector_mut();
+        let (taken, next_log) = logs.take();
+        if deadline.has_passed() {
+            return Err(self.timeout());
+        }
+        let mut outcome = outcome.map_err(call::refused)?;
+        results.next_log = next_log;
         drop(evm);
         if place.nonce == u64::MAX
             && let Some(account) = outcome.state.get_mut(&sender)
@@ -168,7 +179,7 @@ impl<'a> Simulator<'a> {
         let result = result_of(&outcome.result);
         self.gas_left = self.gas_left.saturating_sub(result.gas_used);
         execution.commit(&transaction, outcome)?;
-        results.calls.push((result, logs));
+        results.calls.push((result, taken));
         Ok(())
     }
 

@@ -14,6 +14,12 @@ const LOOKS_MAX: usize = 3_000;
 /// Buffer that a test asks for at its end of a socket, so that it is soon full.
 const BUFFER_BYTES: u32 = 4 << 10;
 
+/// State in which a contract at 0x77…77 runs without end: JUMPDEST, PUSH0, JUMP.
+fn endless() -> (Value, Value) {
+    let contract = Address::repeat_byte(0x77);
+    (json!({"from": signer(1).address(), "to": contract}), json!({contract.to_string(): {"code": "0x5b5f56"}}))
+}
+
 /// A socket that takes little before it blocks.
 async fn narrow(world: &World) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
@@ -62,6 +68,57 @@ async fn others_closed(world: &World) {
 }
 
 #[tokio::test]
+async fn nesting_costs_no_stack_wherever_it_stands() {
+    let world = World::automatic().await;
+    let lists = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let objects = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    for depth in [200, 200_000] {
+        for deep in [lists(depth), objects(depth)] {
+            for message in [
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_call","params":{deep}}}"#),
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{deep},"latest",{deep}]}}"#),
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{{"topics":{deep}}}]}}"#),
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"debug_traceCall","params":[{{}},"latest",{deep}]}}"#),
+                format!(r#"{{"jsonrpc":"2.0","id":{deep},"method":"eth_chainId"}}"#),
+                format!(r#"[{{"jsonrpc":"2.0","id":1,"method":"eth_chainId","x":{deep}}},{deep}]"#),
+            ] {
+                let (status, answer) = world.post(message.clone()).await;
+                assert_eq!(status, 200, "{message:.100}");
+                assert!(answer.is_object() || answer.is_array(), "{message:.100}: {answer}");
+            }
+        }
+    }
+    assert_eq!(world.get("eth_chainId", json!([])).await, "0x16fe");
+}
+
+#[tokio::test]
+async fn what_runs_without_end_ends_with_its_time_and_gives_its_slot_back() {
+    let limits =
+        RpcLimits { call_gas: 1 << 40, call_time: Duration::from_millis(300), executions: 1, ..Default::default() };
+    let world = World::manual(limits).await;
+    let (request, state) = endless();
+    let simulated = json!({"blockStateCalls": [{"stateOverrides": state, "calls": [request]}]});
+    let all = json!({"stateOverrides": state, "tracer": "callTracer"});
+    for (method, params) in [
+        ("eth_call", json!([request, "latest", state])),
+        ("eth_estimateGas", json!([request, "latest", state])),
+        ("eth_createAccessList", json!([request, "latest", state])),
+        ("eth_simulateV1", json!([simulated, "latest"])),
+        ("debug_traceCall", json!([request, "latest", all])),
+        ("trace_call", json!([request, ["trace"], "latest", state])),
+    ] {
+        let answer = world.ask(method, params).await;
+        // A gas limit below the one of calls may end it first, which is an answer, too.
+        assert!(answer["error"]["code"] != -32603, "{method}: {answer}");
+        // The only slot is free again: a call that needs it has an answer.
+        let after = world.get("eth_call", json!([{"to": Address::repeat_byte(0x78)}])).await;
+        assert_eq!(after, "0x", "after {method}");
+    }
+    let (code, message) = world.fail("eth_call", json!([request, "latest", state])).await;
+    assert_eq!((code, message.contains("time")), (-32000, true), "{message}");
+}
+
+#[tokio::test]
 async fn a_request_for_too_much_names_the_limit_it_breaks() {
     let world = World::automatic().await;
     let many = |count: usize| (0..count).map(|i| B256::from(U256::from(i))).collect::<Vec<_>>();
@@ -87,6 +144,36 @@ async fn a_batch_whose_answers_are_too_long_together_stops() {
     let (_, answer) = world.post(Value::Array(vec![call; 1_000]).to_string()).await;
     assert_eq!(answer["error"]["code"], -32011, "{answer}");
     assert_eq!(world.get("eth_chainId", json!([])).await, "0x16fe");
+}
+
+#[tokio::test]
+async fn filters_and_subscriptions_name_a_bounded_number_of_topics_together() {
+    let world = World::manual(RpcLimits { filter_values: 10, ..Default::default() }).await;
+    let topics = |count: u64| json!({"topics": [(0..count).map(word).collect::<Vec<_>>()]});
+    let filter = world.get("eth_newFilter", json!([topics(8)])).await;
+    let (code, message) = world.fail("eth_newFilter", json!([topics(3)])).await;
+    assert_eq!((code, message.contains("10 addresses and topics")), (-32005, true), "{message}");
+    let mut socket = websocket(&world).await;
+    let refused = ask(&mut socket, "eth_subscribe", json!(["logs", topics(3)])).await;
+    assert_eq!(refused["error"]["code"], -32005, "{refused}");
+    // What names nothing takes no room.
+    world.get("eth_newFilter", json!([{}])).await;
+    world.get("eth_newBlockFilter", json!([])).await;
+
+    assert_eq!(world.get("eth_uninstallFilter", json!([filter])).await, true);
+    let subscribed = ask(&mut socket, "eth_subscribe", json!(["logs", topics(9)])).await;
+    assert!(subscribed["result"].is_string(), "{subscribed}");
+    assert_eq!(world.fail("eth_newFilter", json!([topics(2)])).await.0, -32005);
+    drop(socket);
+    others_closed(&world).await;
+    // The room of a subscription comes back just after its connection is gone.
+    for _ in 0..LOOKS_MAX {
+        if world.ask("eth_newFilter", json!([topics(9)])).await["result"].is_string() {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    panic!("the room of the subscription is lost");
 }
 
 #[tokio::test]

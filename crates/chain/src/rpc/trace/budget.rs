@@ -4,13 +4,13 @@
 //! nothing to pass on a second time. So what tracers keep is counted while they keep it, over all transactions of one
 //! request, and the clock is looked at now and then.
 
+use super::super::deadline::{self, Deadline};
 use super::super::failure::Failure;
 use super::super::limits::RpcLimits;
 use alloy_primitives::{Address, Log, U256};
 use revm::Inspector;
-use revm::context_interface::{ContextError, ContextTr};
+use revm::context_interface::ContextTr;
 use revm::inspector::NoOpInspector;
-use revm::interpreter::interpreter_types::LoopControl;
 use revm::interpreter::{CallInputs, CallOutcome, CreateInputs, CreateOutcome, Interpreter};
 use revm_inspectors::otterscan::InternalOperationsInspector;
 use revm_inspectors::tracing::{DebugInspector, TracingInspector};
@@ -22,17 +22,14 @@ const CALL_BYTES: usize = 1_024;
 const STEP_BYTES: usize = 384;
 /// Memory of one recorded log besides its data, in bytes.
 const LOG_BYTES: usize = 512;
-/// Steps between two looks at the clock.
-const CLOCK_STEPS: u32 = 4_096;
 
 /// What is left to one request.
 #[derive(Debug)]
 pub(super) struct Budget {
-    deadline: Instant,
+    deadline: Deadline,
     time: Duration,
     bytes_max: usize,
     bytes_left: usize,
-    steps_to_clock: u32,
     exceeded: Option<Exceeded>,
 }
 
@@ -84,14 +81,14 @@ impl Budget {
     /// The budget of a request that must end by `deadline`, or sooner if the caller gives it less time.
     pub(super) fn new(limits: &RpcLimits, deadline: Instant, asked: Option<Duration>) -> Self {
         let time = asked.unwrap_or(limits.call_time).min(limits.call_time);
-        let deadline = deadline.min(Instant::now() + time);
+        let deadline = Deadline::new(deadline.min(Instant::now() + time));
         let (bytes_max, bytes_left) = (limits.trace_bytes, limits.trace_bytes);
-        Self { deadline, time, bytes_max, bytes_left, steps_to_clock: CLOCK_STEPS, exceeded: None }
+        Self { deadline, time, bytes_max, bytes_left, exceeded: None }
     }
 
     /// An error once a limit is passed: to be asked between transactions, and before any error of an execution.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
-        if self.exceeded.is_none() && Instant::now() >= self.deadline {
+        if self.exceeded.is_none() && self.deadline.look() {
             self.exceeded = Some(Exceeded::Time);
         }
         match self.exceeded {
@@ -117,14 +114,8 @@ impl Budget {
 
     /// Looks at the clock if it is time to.
     fn step(&mut self) {
-        match self.steps_to_clock.checked_sub(1) {
-            Some(left) => self.steps_to_clock = left,
-            None => {
-                self.steps_to_clock = CLOCK_STEPS;
-                if Instant::now() >= self.deadline {
-                    self.exceeded = self.exceeded.or(Some(Exceeded::Time));
-                }
-            }
+        if self.deadline.step() {
+            self.exceeded = self.exceeded.or(Some(Exceeded::Time));
         }
     }
 }
@@ -142,19 +133,14 @@ impl<'a, I: Kept> Watched<'a, I> {
 
     /// Ends the whole execution with a fatal error when a limit is passed.
     fn stop<CTX: ContextTr>(&self, interpreter: &mut Interpreter, context: &mut CTX) {
-        if self.budget.exceeded.is_none() {
-            return;
+        if self.budget.exceeded.is_some() {
+            deadline::stop(interpreter, context);
         }
-        self.flag(context);
-        // Whatever the opcode wanted to do next, it no longer does.
-        interpreter.bytecode.action().take();
-        interpreter.bytecode.reset_action();
-        interpreter.halt_fatal();
     }
 
     fn flag<CTX: ContextTr>(&self, context: &mut CTX) {
-        if self.budget.exceeded.is_some() && context.error().is_ok() {
-            *context.error() = Err(ContextError::Custom("a limit of the trace is passed".into()));
+        if self.budget.exceeded.is_some() {
+            deadline::flag(context);
         }
     }
 }
