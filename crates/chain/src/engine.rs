@@ -47,7 +47,7 @@ impl ChainConfig {
 
 impl Default for ChainConfig {
     fn default() -> Self {
-        Self { history_blocks: None, cache_bytes: 64 << 20 }
+        Self { history_blocks: None, cache_bytes: 256 << 20 }
     }
 }
 

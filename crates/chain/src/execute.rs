@@ -22,6 +22,7 @@ use crate::{
     precompiles::minter::minted_by_transaction,
     state::{Overlay, StateChanges, StateView},
     supply::check_balances,
+    transactions::TRANSACTION_GAS_MIN,
 };
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, Eip658Value, Header, Receipt, ReceiptEnvelope, Transaction as _, TxEnvelope,
@@ -190,6 +191,19 @@ impl Execution {
             self.call(randomness, call.abi_encode().into())?;
         }
         Ok(())
+    }
+
+    /// Makes room for so many transactions, most of which touch two accounts: growing step by step copies it all often.
+    pub(crate) fn expect(&mut self, transactions: usize) {
+        let count = transactions.min((self.header.gas_limit / TRANSACTION_GAS_MIN) as usize);
+        self.transactions.reserve(count);
+        self.senders.reserve(count);
+        self.receipts.reserve(count);
+        let state = self.evm.db_mut();
+        state.cache.accounts.reserve(2 * count);
+        if let Some(changed) = &mut state.transition_state {
+            changed.transitions.reserve(2 * count);
+        }
     }
 
     /// Gas the block has left.

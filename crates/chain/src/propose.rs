@@ -97,6 +97,7 @@ impl Chain {
         let mut queue = self.queue(&candidates[..seen], base_fee, &mut verdicts);
 
         let mut execution = Execution::start(self.rules(), base, header)?;
+        execution.expect(seen);
         while execution.gas_left() >= TRANSACTION_GAS_MIN
             && let Some(candidate) = queue.pop()
         {

@@ -350,8 +350,11 @@ fn write_block(transaction: &WriteTransaction, record: &BlockRecord) -> Result<(
     transaction.open_table(RECEIPTS)?.insert(number, encode_receipts(&record.receipts).as_slice())?;
     transaction.open_table(NUMBERS)?.insert(&record.hash.0, number)?;
     let mut transactions = transaction.open_table(TRANSACTIONS)?;
-    for (index, item) in (0u32..).zip(&record.transactions) {
-        transactions.insert(&item.tx_hash().0, (number, index))?;
+    let mut hashes: Vec<_> = record.transactions.iter().map(|item| item.tx_hash().0).zip(0u32..).collect();
+    // In key order, like everything above.
+    hashes.sort_unstable();
+    for (hash, index) in hashes {
+        transactions.insert(&hash, (number, index))?;
     }
     log_keys::write(transaction, record)?;
     write_meta(transaction, META_HEAD, &number.to_be_bytes())

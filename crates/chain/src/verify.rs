@@ -46,6 +46,7 @@ impl Chain {
         }
 
         let mut execution = Execution::start(self.rules(), &base, expected)?;
+        execution.expect(count);
         for (index, recovered) in self.senders().recover_all(transactions).into_iter().enumerate() {
             let invalid = |reason: String| InvalidBlock::Transaction { index, reason };
             let transaction = recovered.map_err(|error| invalid(error.to_string()))?;

@@ -175,7 +175,7 @@ pub struct ChainArguments {
     #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
     pub prune: Option<u64>,
     /// Memory for the cache of each chain, in MiB, 1 to 1048576
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub cache_mib: u32,
     /// Check the whole chain on disk before it is used: checksums, state root from scratch, blocks
     #[arg(long)]

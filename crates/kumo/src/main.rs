@@ -21,6 +21,10 @@ use tracing_subscriber::EnvFilter;
 /// Open files that a node with many clients needs; the system's hard limit may be lower.
 const OPEN_FILES: u64 = 65_536;
 
+/// Blocks are made of many small allocations that one thread makes and another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(&arguments);
