@@ -40,6 +40,8 @@ pub const TRANSFERS: u64 = BLOCKS / SPARSE;
 /// On anvil, above whatever it holds.
 pub fn of_anvil(peer: &Peer, work: &LogWork) -> Result<Times> {
     let mut connection = Connection::open(peer.address)?;
+    // Blocks between those made here would push the last transfers out of the range.
+    connection.call("evm_setIntervalMining", json!([0]))?;
     connection.call("anvil_setBalance", json!([work.sender, U256::from(1_u128 << 90)]))?;
     for raw in &work.before {
         connection.call("eth_sendRawTransaction", json!([raw]))?;

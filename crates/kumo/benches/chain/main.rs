@@ -45,6 +45,9 @@ struct Arguments {
     /// Accounts that send
     #[arg(long, default_value_t = 1_000)]
     senders: usize,
+    /// Accounts that receive; all of them exist before anything is measured
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    accounts: u64,
     /// Transactions sent one at a time
     #[arg(long, default_value_t = 40)]
     singles: usize,
@@ -77,7 +80,7 @@ fn main() -> Result<()> {
         kumo: arguments.kumo.clone(),
         anvil_mining: arguments.anvil_mining.split_whitespace().map(Into::into).collect(),
     };
-    let work = Work::sign(arguments.senders, arguments.transactions, arguments.singles, &loads);
+    let work = Work::sign(arguments.senders, arguments.accounts, arguments.transactions, arguments.singles, &loads);
     let logs = LogWork::sign(logs::TRANSFERS);
     let mut rounds = Rounds::new();
     for round in 1..=arguments.rounds {

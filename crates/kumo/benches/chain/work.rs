@@ -13,8 +13,6 @@ pub const CHAIN_ID: u64 = protocol::network::DEV_CHAIN_ID;
 pub const BATCH_CALLS: usize = 250;
 /// Connections that send.
 pub const CONNECTIONS: usize = 2;
-/// Accounts that receive.
-const RECIPIENTS: u64 = 10_000;
 /// Wei each sender gets before the load: enough for every transaction at its fee cap.
 const FUNDS: u128 = 80_000_000_000_000_000_000;
 /// Fee cap in wei per gas; above any base fee that the load can raise.
@@ -89,7 +87,7 @@ impl LogWork {
             account.sign(TxKind::Create, 0, 1_000_000, creation()),
             account.sign(TxKind::Call(token), 0, 150_000, call("mint(uint256)", &[U256::from(1_000_000)])),
         ];
-        let transfers = (0..transfers).map(|seed| account.sign_one(Kind::Erc20, seed, token)).collect();
+        let transfers = (0..transfers).map(|seed| account.sign_one(Kind::Erc20, seed, transfers, token)).collect();
         Self { sender, token, before, transfers }
     }
 }
@@ -107,7 +105,10 @@ impl Kind {
 
 impl Work {
     /// Signs everything.
-    pub fn sign(senders: usize, transactions: usize, singles: usize, kinds: &[Kind]) -> Self {
+    ///
+    /// Each of `accounts` recipients gets something before the loads, which then pay them at random: the state that a
+    /// block changes is a part of a larger one, as on any chain in use.
+    pub fn sign(senders: usize, accounts: u64, transactions: usize, singles: usize, kinds: &[Kind]) -> Self {
         let mut rich: Vec<_> = sdk::wallet::mnemonic_accounts()
             .iter()
             .map(|account| Account {
@@ -132,10 +133,11 @@ impl Work {
             account.sign(TxKind::Call(token), 0, 150_000, call("mint(uint256)", &[U256::from(1_000_000)]))
         });
         let mint: Vec<_> = mint.collect();
-        let setup = [create, fund, mint].map(|signed| Load::new(Kind::Mixed, vec![signed])).into();
-        let loads = kinds.iter().map(|kind| Load::sign(*kind, &mut poor, transactions, token)).collect();
-        let singles = (0..singles).map(|index| {
-            let raw = poor[0].sign(TxKind::Call(recipient(index as u64)), 1, 21_000, Bytes::new());
+        let mut setup: Vec<_> = [create, fund, mint].map(|signed| Load::new(Kind::Mixed, vec![signed])).into();
+        setup.push(Load::fill(&mut poor, accounts));
+        let loads = kinds.iter().map(|kind| Load::sign(*kind, &mut poor, accounts, transactions, token)).collect();
+        let singles = (0..singles as u64).map(|index| {
+            let raw = poor[0].transfer(recipient(index, accounts));
             (body(&[&raw]), keccak256(&raw))
         });
         let singles = singles.collect();
@@ -146,24 +148,45 @@ impl Work {
 }
 
 impl Load {
-    fn sign(kind: Kind, senders: &mut [Account], transactions: usize, token: Address) -> Self {
-        let each = transactions.div_ceil(senders.len());
+    /// One transfer to each of `accounts`.
+    fn fill(senders: &mut [Account], accounts: u64) -> Self {
+        let count = senders.len() as u64;
+        let each = accounts.div_ceil(count);
+        Self::sign_each(Kind::Transfers, senders, each, |sender, index, round| {
+            sender.transfer(account((round * count + index) % accounts))
+        })
+    }
+
+    fn sign(kind: Kind, senders: &mut [Account], accounts: u64, transactions: usize, token: Address) -> Self {
+        let each = transactions.div_ceil(senders.len()) as u64;
+        Self::sign_each(kind, senders, each, |sender, index, round| {
+            sender.sign_one(kind, index << 20 | round, accounts, token)
+        })
+    }
+
+    /// `each` transactions of every sender, by its index and the round.
+    fn sign_each(
+        kind: Kind,
+        senders: &mut [Account],
+        each: u64,
+        sign: impl Fn(&mut Account, u64, u64) -> Bytes + Sync,
+    ) -> Self {
+        let chunk = senders.len().div_ceil(CONNECTIONS);
         let shards = thread::scope(|scope| {
-            let chunk = senders.len().div_ceil(CONNECTIONS);
             let signing: Vec<_> = senders
                 .chunks_mut(chunk)
-                .enumerate()
-                .map(|(shard, senders)| {
+                .zip((0..).step_by(chunk))
+                .map(|(senders, first)| {
+                    let sign = &sign;
+                    // Round robin, so that consecutive transactions come from different senders.
                     scope.spawn(move || {
-                        // Round robin, so that consecutive transactions come from different senders.
-                        let mut signed = Vec::with_capacity(each * senders.len());
-                        for round in 0..each as u64 {
-                            for (index, sender) in (0..).zip(senders.iter_mut()) {
-                                let seed = (shard as u64) << 40 | round << 20 | index;
-                                signed.push(sender.sign_one(kind, seed, token));
-                            }
-                        }
-                        signed
+                        let rounds = (0..each).flat_map(|round| {
+                            (first..)
+                                .zip(senders.iter_mut())
+                                .map(move |(index, sender)| sign(sender, index, round))
+                                .collect::<Vec<_>>()
+                        });
+                        rounds.collect()
                     })
                 })
                 .collect();
@@ -182,15 +205,18 @@ impl Load {
 }
 
 impl Account {
-    fn sign_one(&mut self, kind: Kind, seed: u64, token: Address) -> Bytes {
-        let to = recipient(seed);
-        let transfer = |account: &mut Self| account.sign(TxKind::Call(to), 1, 21_000, Bytes::new());
+    fn transfer(&mut self, to: Address) -> Bytes {
+        self.sign(TxKind::Call(to), 1, 21_000, Bytes::new())
+    }
+
+    fn sign_one(&mut self, kind: Kind, seed: u64, accounts: u64, token: Address) -> Bytes {
+        let to = recipient(seed, accounts);
         let token_transfer = |account: &mut Self| {
             let input = call("transfer(address,uint256)", &[U256::from_be_slice(to.as_slice()), U256::from(1)]);
             account.sign(TxKind::Call(token), 0, 80_000, input)
         };
         match (kind, seed % 10) {
-            (Kind::Transfers, _) | (Kind::Mixed, 0..5) => transfer(self),
+            (Kind::Transfers, _) | (Kind::Mixed, 0..5) => self.transfer(to),
             (Kind::Erc20, _) | (Kind::Mixed, 5..8) => token_transfer(self),
             (Kind::Mixed, 8) => {
                 let input = call("store(uint256,uint256)", &[U256::from(seed) << 1, U256::from(1)]);
@@ -218,10 +244,15 @@ impl Account {
     }
 }
 
-/// One of the accounts that receive, by a number.
-fn recipient(seed: u64) -> Address {
+/// One of so many accounts that receive, by a number.
+fn recipient(seed: u64, accounts: u64) -> Address {
     let index = u64::from_be_bytes(keccak256(seed.to_be_bytes())[..8].try_into().expect("8 of 32 bytes"));
-    Address::from_word(keccak256((index % RECIPIENTS).to_be_bytes()))
+    account(index % accounts)
+}
+
+/// An account that receives.
+fn account(index: u64) -> Address {
+    Address::from_word(keccak256(index.to_be_bytes()))
 }
 
 /// Input of a contract call whose arguments are words.
