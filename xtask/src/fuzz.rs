@@ -78,6 +78,7 @@ fn host() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::metadata;
 
     #[test]
     fn every_target_of_the_manifest_is_run() {
@@ -88,5 +89,30 @@ mod tests {
         let mut known = TARGETS;
         known.sort_unstable();
         assert_eq!(named, known);
+    }
+
+    /// The dependencies of a package in the text of a lock file.
+    fn locked<'a>(lock: &'a str, package: &str) -> Option<Vec<&'a str>> {
+        let start = format!("\nname = \"{package}\"\n");
+        let entry = lock.split("[[package]]").find(|entry| entry.starts_with(&start))?;
+        let names = entry.lines().filter_map(|line| line.strip_prefix(" \"")?.split(['"', ' ']).next());
+        Some(names.collect())
+    }
+
+    #[test]
+    fn the_lock_file_knows_what_our_crates_depend_on() {
+        let lock = fs::read_to_string(root().join("fuzz/Cargo.lock")).unwrap();
+        for package in metadata().unwrap()["packages"].as_array().unwrap() {
+            let Some(known) = locked(&lock, package["name"].as_str().unwrap()) else { continue };
+            for dependency in package["dependencies"].as_array().unwrap() {
+                let name = dependency["name"].as_str().unwrap();
+                let needed = dependency["kind"] != "dev" && dependency["optional"] != true;
+                assert!(
+                    !needed || known.contains(&name),
+                    "fuzz/Cargo.lock lacks {name}; `cargo metadata --manifest-path fuzz/Cargo.toml` adds it"
+                );
+            }
+        }
+        assert!(locked(&lock, "chain").is_some_and(|known| known.contains(&"redb")), "chain is not in the lock file");
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! It runs as a test too, so a back door between two engines fails the build, not the review.
 
-use eyre::{Context, Result, ensure, eyre};
+use eyre::{Result, ensure, eyre};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
 /// Which crates of ours each crate may depend on. Dev-dependencies count too.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -48,13 +47,7 @@ type Graph = BTreeMap<String, (String, BTreeSet<String>)>;
 
 /// Name → (description, direct dependencies) of every workspace member.
 fn metadata() -> Result<Graph> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .output()
-        .context("cannot run cargo metadata")?;
-    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let json: Value = serde_json::from_slice(&output.stdout)?;
+    let json = crate::process::metadata()?;
     let packages = json["packages"].as_array().ok_or_else(|| eyre!("cargo metadata lists no packages"))?;
     Ok(packages
         .iter()

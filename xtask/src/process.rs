@@ -123,15 +123,22 @@ pub fn kumo(named: Option<&Path>) -> Result<PathBuf> {
 /// # Errors
 /// When cargo does not name it.
 pub fn target_directory() -> Result<PathBuf> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(root())
-        .output()?;
-    let json: Value = serde_json::from_slice(&output.stdout)?;
-    match json["target_directory"].as_str() {
+    match metadata()?["target_directory"].as_str() {
         Some(path) => Ok(path.into()),
         None => bail!("cargo metadata names no target directory"),
     }
+}
+
+/// What cargo says about the workspace, without what it depends on.
+///
+/// # Errors
+/// When cargo fails.
+pub fn metadata() -> Result<Value> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["metadata", "--format-version", "1", "--no-deps", "--offline"]).current_dir(root());
+    let output = command.output().wrap_err("cannot run cargo metadata")?;
+    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// The root of the repository.

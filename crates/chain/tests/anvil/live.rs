@@ -22,7 +22,9 @@ const OF_RECEIPT: [&str; 9] =
     ["status", "type", "gasUsed", "contractAddress", "effectiveGasPrice", "logsBloom", "from", "to", "transactionHash"];
 /// Fields of a log that do not depend on the block.
 const OF_LOG: [&str; 3] = ["address", "topics", "data"];
-/// Slots compared of each account besides those anvil knows.
+/// anvil keeps hashes of its own blocks here (EIP-2935).
+const ANVIL_HISTORY: Address = address!("0x0000F90827F1C53a10cb7A02335B175320002935");
+/// Calls in one batch.
 const CALLS_MAX: usize = 500;
 
 /// Runs the stream of a seed; the network must be fresh.
@@ -37,6 +39,7 @@ pub async fn compare(program: &Path, url: &str, seed: u64, transactions: usize) 
     for (ours, theirs) in states(&kumo, &stream).await?.iter().zip(&states(&anvil.rpc, &stream).await?) {
         ensure!(ours == theirs, "the network is not fresh: {ours} there, {theirs} at anvil");
     }
+    let coinbase = share_coinbase(&kumo, &anvil.rpc).await?;
     let mut summary = Summary::default();
     for index in 0..transactions {
         stream.set_nonces(nonces(&anvil.rpc, &stream).await?);
@@ -46,8 +49,17 @@ pub async fn compare(program: &Path, url: &str, seed: u64, transactions: usize) 
         }
         stream.accepted(&item);
     }
-    summary.accounts = compare_states(&kumo, &anvil.rpc).await?;
+    summary.accounts = compare_states(&kumo, &anvil.rpc, coinbase).await?;
     Ok(summary)
+}
+
+/// Makes anvil give its fees to whom the network gives them, because that account is warm from the start (EIP-3651).
+async fn share_coinbase(kumo: &Rpc, anvil: &Rpc) -> Result<Address> {
+    let head = kumo.get("eth_getBlockByNumber", json!(["latest", false])).await?;
+    ensure!(number(&head["number"])? > 0, "the network has no block but its genesis");
+    let coinbase: Address = serde_json::from_value(head["miner"].clone())?;
+    anvil.get("anvil_setCoinbase", json!([coinbase])).await?;
+    Ok(coinbase)
 }
 
 fn keys() -> Result<Vec<PrivateKeySigner>> {
@@ -122,15 +134,16 @@ async fn states(rpc: &Rpc, stream: &Stream) -> Result<Vec<Value>> {
     rpc.get_all(&stream.senders().into_iter().flat_map(of).collect::<Vec<_>>()).await
 }
 
-/// Compares every account that anvil has, with its whole storage; how many there are.
-async fn compare_states(kumo: &Rpc, anvil: &Rpc) -> Result<usize> {
+/// Compares every account that anvil has, with its whole storage, but for those that the protocol moves; how many there
+/// are.
+async fn compare_states(kumo: &Rpc, anvil: &Rpc, coinbase: Address) -> Result<usize> {
     let dump = crate::anvil::dump(anvil).await?;
     let Some(accounts) = dump["accounts"].as_object() else { bail!("anvil's state has no accounts") };
     let mut calls: Vec<(String, &str, Value)> = Vec::new();
     let mut compared = 0;
     for (account, state) in accounts {
         let account: Address = account.parse()?;
-        if is_of_protocol(account) {
+        if account == coinbase || account == ANVIL_HISTORY {
             continue;
         }
         compared += 1;
@@ -152,9 +165,4 @@ async fn compare_states(kumo: &Rpc, anvil: &Rpc) -> Result<usize> {
         }
     }
     Ok(compared)
-}
-
-/// Whether the account is moved by the protocol and not by the stream: who takes the fees, and anvil's history contract.
-fn is_of_protocol(account: Address) -> bool {
-    account == Address::ZERO || account == address!("0x0000F90827F1C53a10cb7A02335B175320002935")
 }
