@@ -69,7 +69,7 @@ fn possession(challenges: usize) -> Bytes {
 
 fn cases() -> Vec<Case> {
     let certified: Bytes = certificate().abi_encode().into();
-    let decoded = 1_000 + 20 * certified.len().div_ceil(32) as u64;
+    let decoded = 100 + 3 * certified.len().div_ceil(32) as u64;
     let draw = IStorageProofs::drawCall { seed: B256::ZERO, size: 1 << 40, count: U256::from(256) };
     let at = IRandomness::atCall { blockNumber: U256::ZERO };
     let case = |name, to, data: Bytes| Case { name, to, data, gas: u64::MAX };

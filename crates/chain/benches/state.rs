@@ -28,8 +28,8 @@ const ROOTS: u64 = 20;
 const TICK: Duration = Duration::from_millis(10);
 /// Bytes of a branch with sixteen children.
 const BRANCH_BYTES: usize = 532;
-/// Sizes of the database's cache, in MiB: the default, and one that holds a good part of the trie.
-const CACHES_MIB: [usize; 2] = [64, 512];
+/// Sizes of the database's cache, in MiB: one far below the state, and the default.
+const CACHES_MIB: [usize; 2] = [64, 256];
 
 fn account(index: u64) -> Address {
     Address::from_word(keccak256(index.to_be_bytes()))

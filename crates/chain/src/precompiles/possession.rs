@@ -7,11 +7,11 @@ use proof::possession::{CHALLENGES_MAX, PossessionError, Proof, draw};
 use protocol::abi::{IStorageProofs, IStorageProofs::IStorageProofsCalls};
 
 /// Gas of understanding the call.
-const BASE_GAS: u64 = 300;
+const BASE_GAS: u64 = 100;
 /// Gas of 32 bytes of calldata, which are copied, decoded and hashed.
-const WORD_GAS: u64 = 20;
+const WORD_GAS: u64 = 3;
 /// Gas of a leaf or a hash of the path, each of which takes one hash to join the others.
-const HASH_GAS: u64 = 60;
+const HASH_GAS: u64 = 12;
 
 /// Answers a call.
 pub(super) fn run(call: &mut Call<'_>) -> Result<Bytes, Stop> {
