@@ -20,7 +20,7 @@ use crate::{
     ethereum::{self, Ethereum},
     evm::{ChainEvm, ChainEvmContext, evm, inspected_evm},
     precompiles::minter::minted_by_transaction,
-    state::{Overlay, StateChanges, StateView},
+    state::{Overlay, Remembered, StateChanges, StateView},
     supply::check_balances,
     transactions::TRANSACTION_GAS_MIN,
 };
@@ -47,7 +47,7 @@ use revm::{
         block::BlobExcessGasAndPrice,
         result::{EVMError, ExecutionResult, InvalidTransaction, ResultAndState},
     },
-    database::{DatabaseCommitExt, State, WrapDatabaseRef, states::bundle_state::BundleRetention},
+    database::{DatabaseCommitExt, State, states::bundle_state::BundleRetention},
     database_interface::bal::EvmDatabaseError,
     inspector::Inspector,
     primitives::hardfork::SpecId,
@@ -56,7 +56,7 @@ use revm::{
 use std::sync::Arc;
 
 /// State while a block is executed: what the block changed, above the state of its parent.
-pub(crate) type BlockState = State<WrapDatabaseRef<StateView>>;
+pub(crate) type BlockState = State<Remembered>;
 type BlockEvmError = EVMError<EvmDatabaseError<ChainError>>;
 
 /// What the genesis fixes for all blocks.
@@ -154,7 +154,7 @@ impl Execution {
 
     /// Begins a block without the calls of the protocol.
     pub(crate) fn bare(rules: &Rules, base: &Base, header: Header) -> Self {
-        let state = State::builder().with_database(WrapDatabaseRef(base.view.clone())).with_bundle_update().build();
+        let state = State::builder().with_database(Remembered::new(base.view.clone())).with_bundle_update().build();
         Self {
             evm: evm(rules, state, evm_env(rules, &header)),
             progress: Progress::wanted(rules, &header, &base.view),
@@ -200,6 +200,7 @@ impl Execution {
         self.senders.reserve(count);
         self.receipts.reserve(count);
         let state = self.evm.db_mut();
+        state.database.reserve(2 * count);
         state.cache.accounts.reserve(2 * count);
         if let Some(changed) = &mut state.transition_state {
             changed.transitions.reserve(2 * count);
@@ -313,10 +314,11 @@ impl Execution {
             }
         }
         let (changes, progress) = (changes(self.evm.db_mut()), self.progress.take());
+        let known = self.evm.db_mut().database.take();
         let (overlay, (transactions_root, (receipts_root, logs_bloom))) = rayon::join(
             || match progress {
                 Some(progress) => progress.finish(changes),
-                None => changes.apply(&self.parent),
+                None => changes.apply_knowing(&self.parent, &known),
             },
             || {
                 rayon::join(

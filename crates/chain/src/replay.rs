@@ -9,16 +9,12 @@ use crate::{
     engine::Base,
     evm::ChainEvmContext,
     execute::{BlockState, Execution, Refusal, Rules},
-    state::Overlay,
+    state::{Overlay, Remembered},
 };
 use alloy_consensus::{Eip658Value, Header, ReceiptEnvelope, TxEnvelope, transaction::Recovered};
 use alloy_evm::EvmEnv;
 use alloy_primitives::Address;
-use revm::{
-    context_interface::result::ResultAndState,
-    database::{State, WrapDatabaseRef},
-    inspector::Inspector,
-};
+use revm::{context_interface::result::ResultAndState, database::State, inspector::Inspector};
 use std::sync::Arc;
 
 /// A finalised block being run again.
@@ -158,7 +154,7 @@ impl Replay {
 
 /// The state after a finalised block with nothing done to it yet, as transactions see it.
 pub(crate) fn block_state(view: StateView) -> BlockState {
-    State::builder().with_database(WrapDatabaseRef(view)).build()
+    State::builder().with_database(Remembered::new(view)).build()
 }
 
 /// Whether two receipts tell the same. Those before Byzantium name a state root (EIP-658), which is known only where

@@ -6,10 +6,12 @@
 
 mod changes;
 mod overlay;
+mod remembered;
 mod witness;
 
 pub(crate) use changes::{AccountNodes, StateChanges, StorageNodes};
 pub(crate) use overlay::{Change, Overlay};
+pub(crate) use remembered::{Known, Remembered};
 pub(crate) use witness::{Reads, Recorder, WitnessState};
 
 use crate::{ChainError, cache::Cache, store::Snapshot};
@@ -338,14 +340,7 @@ impl DatabaseRef for StateView {
     type Error = ChainError;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ChainError> {
-        let account = self.account(address)?;
-        Ok(account.map(|account| AccountInfo {
-            balance: account.balance,
-            nonce: account.nonce,
-            code_hash: account.code_hash,
-            code: None,
-            ..Default::default()
-        }))
+        Ok(self.account(address)?.map(account_info))
     }
 
     fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, ChainError> {
@@ -359,4 +354,10 @@ impl DatabaseRef for StateView {
     fn block_hash_ref(&self, number: u64) -> Result<B256, ChainError> {
         self.block_hash(number)
     }
+}
+
+/// An account as the EVM knows it.
+fn account_info(account: TrieAccount) -> AccountInfo {
+    let TrieAccount { nonce, balance, code_hash, .. } = account;
+    AccountInfo { balance, nonce, code_hash, code: None, ..Default::default() }
 }

@@ -1,6 +1,6 @@
 //! What a block changes in the flat state, and what that does to the tries.
 
-use super::{Change, Overlay, StateView};
+use super::{Change, Known, Overlay, StateView, account_info};
 use crate::{
     ChainError,
     trie::{NodeSource, Trie, TrieChanges},
@@ -74,13 +74,7 @@ impl StateChanges {
 
     /// Sets an account.
     pub(crate) fn set_account(&mut self, address: Address, account: Option<TrieAccount>) {
-        let info = account.map(|account| AccountInfo {
-            balance: account.balance,
-            nonce: account.nonce,
-            code_hash: account.code_hash,
-            code: None,
-            ..Default::default()
-        });
+        let info = account.map(account_info);
         self.accounts.insert(address, AccountChanges { info, slots: BTreeMap::new(), wiped: false });
     }
 
@@ -98,8 +92,13 @@ impl StateChanges {
 
     /// Computes old values, tries and state root of these changes on top of `parent`.
     pub(crate) fn apply(self, parent: &StateView) -> Result<Overlay, ChainError> {
+        self.apply_knowing(parent, &Known::default())
+    }
+
+    /// The same where a part of `parent` is known already.
+    pub(crate) fn apply_knowing(self, parent: &StateView, known: &Known) -> Result<Overlay, ChainError> {
         let changes: usize = self.accounts.values().map(|account| 1 + account.slots.len()).sum();
-        let update = |(address, account)| update_account(parent, address, account);
+        let update = |(address, account)| update_account(parent, known, address, account);
         let updated: Vec<Updated> = if changes >= PARALLEL_CHANGES_MIN {
             self.accounts.into_par_iter().map(update).collect::<Result<_, _>>()?
         } else {
@@ -122,8 +121,13 @@ impl StateChanges {
 }
 
 /// Finds the old values of one account and updates its storage trie.
-fn update_account(parent: &StateView, address: Address, changes: AccountChanges) -> Result<Updated, ChainError> {
-    let old = parent.account(address)?;
+fn update_account(
+    parent: &StateView,
+    known: &Known,
+    address: Address,
+    changes: AccountChanges,
+) -> Result<Updated, ChainError> {
+    let old = known.account(parent, address)?;
     let hashed = keccak256(address);
     let old_root = old.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
     let mut slots = Vec::new();
@@ -134,7 +138,7 @@ fn update_account(parent: &StateView, address: Address, changes: AccountChanges)
         }
     }
     for (slot, new) in new_slots {
-        let before = parent.storage(address, slot)?;
+        let before = known.storage(parent, address, slot)?;
         if before != new {
             slots.push((slot, Change { old: before, new }));
         }
