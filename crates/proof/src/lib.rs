@@ -11,9 +11,12 @@
 //! | "this storage slot has this value" | storage root, Merkle-Patricia path | [`state::verify_storage`] |
 //! | "this header has this hash" | the header | [`header::verify`] |
 //! | "a quorum finalised this block" | keys of the committee, header, certificate | [`certificate::Claim`] |
+//! | "two thirds of the stake finalised this checkpoint" | certificates, validator sets | [`checkpoint::Follower`] |
+//! | "this validator voted twice" | two signed votes | [`checkpoint::Evidence`] |
 //! | "I still hold this data" | Merkle root, challenged leaves, path | [`possession::Proof`] |
 
 pub mod certificate;
+pub mod checkpoint;
 mod ed25519;
 pub mod header;
 pub mod output;

@@ -1,0 +1,133 @@
+//! Following finality with certificates alone.
+//!
+//! A light client, or a contract, starts from a checkpoint it trusts and its electorate. A certificate whose source
+//! is justified justifies its target; a span of one epoch, or of two with the epoch between justified, finalises the
+//! source. A target may bring a new electorate: it counts if two thirds of every set of the last one signed too, so
+//! that less than a third of dishonest stake cannot introduce one.
+//! Source: `weigh_justification_and_finalization` of phase0 for the spans; the paper, section 4.1, for changed sets.
+
+use super::{Certificate, CertificateError, Checkpoint, Domain, Electorate, Point, Signers};
+
+/// Justified checkpoints remembered: sources reach at most two epochs back from the target they finalise.
+const JUSTIFIED_MAX: usize = 4;
+
+/// What a light client believes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follower {
+    electorate: Electorate,
+    /// Ascending by epoch.
+    justified: Vec<Point>,
+    finalized: Point,
+}
+
+/// Why a certificate changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FollowError {
+    /// The certificate itself is wrong.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The source is not known to be justified.
+    #[error("source of epoch {0} is not justified here")]
+    Source(u64),
+    /// Another checkpoint of the epoch is justified: a third of the stake broke the rules.
+    #[error("epoch {epoch} has two justified checkpoints, {known} and {claimed}: a third of the stake can be slashed")]
+    Conflict {
+        /// Epoch of both.
+        epoch: u64,
+        /// Known one.
+        known: alloy_primitives::B256,
+        /// Target of the certificate.
+        claimed: alloy_primitives::B256,
+    },
+    /// Too little of the last known electorate signed for a new one.
+    #[error("fewer than two thirds of the electorate known here signed for the one of epoch {0}")]
+    Unsupported(u64),
+}
+
+impl Follower {
+    /// Starts from a checkpoint that is trusted to be final, and its electorate.
+    pub fn new(trusted: &Checkpoint, electorate: Electorate) -> Result<Self, FollowError> {
+        let (given, named) = (electorate.root(), trusted.electorate);
+        if given != named {
+            return Err(CertificateError::Electorate { given, named }.into());
+        }
+        Ok(Self { electorate, justified: vec![trusted.point()], finalized: trusted.point() })
+    }
+
+    /// Last final checkpoint.
+    pub fn finalized(&self) -> Point {
+        self.finalized
+    }
+
+    /// Last justified checkpoint.
+    pub fn justified(&self) -> Point {
+        *self.justified.last().expect("never empty: starts with one, and the last one stays")
+    }
+
+    /// Takes a certificate for `target`; the checkpoint that became final, if any.
+    pub fn apply(
+        &mut self,
+        domain: &Domain,
+        certificate: &Certificate,
+        target: &Checkpoint,
+        electorate: &Electorate,
+    ) -> Result<Option<Point>, FollowError> {
+        let source = certificate.vote.source;
+        if !self.justified.contains(&source) {
+            return Err(FollowError::Source(source.epoch));
+        }
+        certificate.verify(domain, target, electorate)?;
+        self.check_support(certificate, electorate)?;
+        let point = target.point();
+        let known = self.justified.iter().find(|known| known.epoch == point.epoch);
+        if let Some(known) = known.filter(|known| **known != point) {
+            return Err(FollowError::Conflict { epoch: point.epoch, known: known.root, claimed: point.root });
+        }
+        let finalized = self.finalizes(source, point).then_some(source);
+        self.insert(point, electorate);
+        if let Some(source) = finalized {
+            self.finalized = source;
+        }
+        Ok(finalized)
+    }
+
+    /// Two thirds of every set known here must be among the signers.
+    fn check_support(&self, certificate: &Certificate, electorate: &Electorate) -> Result<(), FollowError> {
+        if *electorate == self.electorate {
+            return Ok(());
+        }
+        let mut known = Signers::none(self.electorate.members().len());
+        for key in certificate.signers.iter().map(|index| &electorate.members()[index].key) {
+            if let Some(position) = self.electorate.position(key) {
+                known.insert(position);
+            }
+        }
+        let supported = self.electorate.is_supermajority(&known);
+        supported.then_some(()).ok_or(FollowError::Unsupported(certificate.vote.target.epoch))
+    }
+
+    /// k = 1, or k = 2 with the epoch between justified.
+    fn finalizes(&self, source: Point, target: Point) -> bool {
+        let between = |epoch: u64| self.justified.iter().any(|point| point.epoch == epoch);
+        source.epoch > self.finalized.epoch
+            && match target.epoch - source.epoch {
+                1 => true,
+                2 => between(source.epoch + 1),
+                _ => false,
+            }
+    }
+
+    fn insert(&mut self, point: Point, electorate: &Electorate) {
+        if self.justified.contains(&point) {
+            return;
+        }
+        if point.epoch > self.justified().epoch {
+            self.electorate = electorate.clone();
+        }
+        self.justified.push(point);
+        self.justified.sort_unstable();
+        if self.justified.len() > JUSTIFIED_MAX {
+            self.justified.remove(0);
+        }
+    }
+}
