@@ -319,7 +319,7 @@ impl Signers {
         }
         let (bits, rest) = bytes.split_at_checked(length.div_ceil(8))?;
         *bytes = rest;
-        let padding = bits.last().map_or(0, |last| if length % 8 == 0 { 0 } else { last >> (length % 8) });
+        let padding = if length.is_multiple_of(8) { 0 } else { bits.last().map_or(0, |last| last >> (length % 8)) };
         (padding == 0).then(|| Self { length, bits: bits.to_vec() })
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use alloy_primitives::hex;
 use blst::min_sig::SecretKey;
 use proptest::prelude::*;
+use std::slice;
 
 const DOMAIN: Domain = Domain { chain_id: 5886, genesis: B256::repeat_byte(0x11) };
 
@@ -290,7 +291,8 @@ fn follower_finalises_spans_of_one_and_two_epochs_and_no_others() {
 fn follower_takes_a_new_electorate_only_from_the_old_one() {
     let (old_secrets, old) = committee(1..4, 1);
     let (new_secrets, new) = committee(4..7, 1);
-    let (before, after) = (Electorate::new(&[old.clone()]).unwrap(), Electorate::new(&[new.clone()]).unwrap());
+    let (before, after) =
+        (Electorate::new(slice::from_ref(&old)).unwrap(), Electorate::new(slice::from_ref(&new)).unwrap());
     let stitched = Electorate::new(&[old, new]).unwrap();
     let start = checkpoint(0, &before);
     let link = |target: &Checkpoint| Vote { source: start.point(), target: target.point() };
