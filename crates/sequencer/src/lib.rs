@@ -43,6 +43,7 @@
 //! | `orderer` | when to propose, what to vote for, when to hand over |
 //! | `history`, `archive` | what is kept on disk |
 //! | `engine` | how the consensus engine is put together |
+//! | [`guard`] | what a validator may sign after what it signed |
 //! | `sequencer` | life and death of a validator |
 
 #![warn(missing_docs)]
@@ -54,6 +55,7 @@ mod certificate;
 mod committee;
 mod engine;
 mod evidence;
+pub mod guard;
 mod history;
 mod keys;
 pub mod limits;

@@ -100,3 +100,30 @@ pub fn core(pace: Duration) -> Arc<Core> {
         failure: watch::Sender::new(None),
     })
 }
+
+/// A folder of published vectors, or a word on why the test is skipped.
+pub(crate) fn vectors(name: &str) -> Option<std::path::PathBuf> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/testdata");
+    let root = std::env::var_os("KUMO_TESTDATA").map_or_else(|| default.into(), std::path::PathBuf::from);
+    let folder = root.join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: {} is absent; name the folder of the vectors in KUMO_TESTDATA", folder.display());
+    None
+}
+
+/// Every JSON file in a folder of vectors, sorted.
+pub(crate) fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(self::files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
