@@ -43,6 +43,7 @@
 //! | `orderer` | when to propose, what to vote for, when to hand over |
 //! | `history`, `archive` | what is kept on disk |
 //! | `engine` | how the consensus engine is put together |
+//! | [`ffg`] | which blocks two thirds of the stake finalise |
 //! | [`guard`] | what a validator may sign after what it signed |
 //! | `sequencer` | life and death of a validator |
 
@@ -55,6 +56,7 @@ mod certificate;
 mod committee;
 mod engine;
 mod evidence;
+pub mod ffg;
 pub mod guard;
 mod history;
 mod keys;
