@@ -191,14 +191,10 @@ impl PartialEq for Electorate {
 impl Eq for Electorate {}
 
 impl Electorate {
-    /// Joins sets, the oldest first; equal ones count once.
+    /// Joins the sets in force since the last final checkpoint, the oldest first; neighbours that are equal count once.
     pub fn new(sets: &[ValidatorSet]) -> Result<Self, SetError> {
-        let mut distinct: Vec<ValidatorSet> = Vec::new();
-        for set in sets {
-            if !distinct.contains(set) {
-                distinct.push(set.clone());
-            }
-        }
+        let mut distinct = sets.to_vec();
+        distinct.dedup();
         if distinct.is_empty() || distinct.len() > ELECTORATE_SETS_MAX {
             return Err(SetError::Sets(distinct.len()));
         }
@@ -213,9 +209,14 @@ impl Electorate {
         Ok(Self(Arc::new(ElectorateInner { sets: distinct, members, root })))
     }
 
-    /// Its sets.
+    /// Its sets, the oldest first.
     pub fn sets(&self) -> &[ValidatorSet] {
         &self.0.sets
+    }
+
+    /// The set in force in the epoch of the checkpoint: the newest one.
+    pub fn in_force(&self) -> &ValidatorSet {
+        self.0.sets.last().expect("an electorate has at least one set")
     }
 
     /// Everybody in any of them, ascending by key; signers are numbered by this list.

@@ -2,11 +2,14 @@
 //!
 //! A light client, or a contract, starts from a checkpoint it trusts and its electorate. A certificate whose source
 //! is justified justifies its target; a span of one epoch, or of two with the epoch between justified, finalises the
-//! source. A target may bring a new electorate: it counts if two thirds of every set of the last one signed too, so
-//! that less than a third of dishonest stake cannot introduce one.
+//! source. A target may bring a new electorate. It counts if two thirds signed of every known set from the one in force at
+//! the last final checkpoint on, so that less than a third of dishonest stake cannot introduce one; older sets are
+//! no longer needed, as in the chain. A client that missed the certificates that finalised must be given them first.
 //! Source: `weigh_justification_and_finalization` of phase0 for the spans; the paper, section 4.1, for changed sets.
 
-use super::{Certificate, CertificateError, Checkpoint, Domain, Electorate, Point, Signers};
+use super::{
+    Certificate, CertificateError, Checkpoint, Domain, Electorate, Point, ValidatorSet, VoteKey, is_supermajority,
+};
 
 /// Justified checkpoints remembered: sources reach at most two epochs back from the target they finalise.
 const JUSTIFIED_MAX: usize = 4;
@@ -14,10 +17,13 @@ const JUSTIFIED_MAX: usize = 4;
 /// What a light client believes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follower {
+    /// Of the last justified checkpoint.
     electorate: Electorate,
-    /// Ascending by epoch.
-    justified: Vec<Point>,
+    /// Ascending by epoch, each with the set in force in it.
+    justified: Vec<(Point, ValidatorSet)>,
     finalized: Point,
+    /// Set in force at the last final checkpoint.
+    settled: ValidatorSet,
 }
 
 /// Why a certificate changes nothing.
@@ -40,7 +46,9 @@ pub enum FollowError {
         claimed: alloy_primitives::B256,
     },
     /// Too little of the last known electorate signed for a new one.
-    #[error("fewer than two thirds of the electorate known here signed for the one of epoch {0}")]
+    #[error(
+        "too few of those known here signed for the electorate of epoch {0}; certificates that finalise may be missing before it"
+    )]
     Unsupported(u64),
 }
 
@@ -51,7 +59,9 @@ impl Follower {
         if given != named {
             return Err(CertificateError::Electorate { given, named }.into());
         }
-        Ok(Self { electorate, justified: vec![trusted.point()], finalized: trusted.point() })
+        let settled = electorate.in_force().clone();
+        let justified = vec![(trusted.point(), settled.clone())];
+        Ok(Self { electorate, justified, finalized: trusted.point(), settled })
     }
 
     /// Last final checkpoint.
@@ -61,7 +71,7 @@ impl Follower {
 
     /// Last justified checkpoint.
     pub fn justified(&self) -> Point {
-        *self.justified.last().expect("never empty: starts with one, and the last one stays")
+        self.justified.last().expect("never empty: starts with one, and the last one stays").0
     }
 
     /// Takes a certificate for `target`; the checkpoint that became final, if any.
@@ -73,42 +83,39 @@ impl Follower {
         electorate: &Electorate,
     ) -> Result<Option<Point>, FollowError> {
         let source = certificate.vote.source;
-        if !self.justified.contains(&source) {
-            return Err(FollowError::Source(source.epoch));
-        }
+        let known = self.justified.iter().find(|(point, _)| *point == source);
+        let in_force = known.ok_or(FollowError::Source(source.epoch))?.1.clone();
         certificate.verify(domain, target, electorate)?;
         self.check_support(certificate, electorate)?;
         let point = target.point();
-        let known = self.justified.iter().find(|known| known.epoch == point.epoch);
+        let known = self.justified.iter().map(|(known, _)| known).find(|known| known.epoch == point.epoch);
         if let Some(known) = known.filter(|known| **known != point) {
             return Err(FollowError::Conflict { epoch: point.epoch, known: known.root, claimed: point.root });
         }
         let finalized = self.finalizes(source, point).then_some(source);
         self.insert(point, electorate);
-        if let Some(source) = finalized {
-            self.finalized = source;
+        if finalized.is_some() {
+            (self.finalized, self.settled) = (source, in_force);
         }
         Ok(finalized)
     }
 
-    /// Two thirds of every set known here must be among the signers.
+    /// Two thirds of every set known here, from the one in force at the last final checkpoint on, must have signed.
     fn check_support(&self, certificate: &Certificate, electorate: &Electorate) -> Result<(), FollowError> {
-        if *electorate == self.electorate {
-            return Ok(());
-        }
-        let mut known = Signers::none(self.electorate.members().len());
-        for key in certificate.signers.iter().map(|index| &electorate.members()[index].key) {
-            if let Some(position) = self.electorate.position(key) {
-                known.insert(position);
-            }
-        }
-        let supported = self.electorate.is_supermajority(&known);
+        let known = self.electorate.sets();
+        let first = known.iter().rposition(|set| *set == self.settled).unwrap_or(0);
+        let signers: Vec<&VoteKey> = certificate.signers.iter().map(|index| &electorate.members()[index].key).collect();
+        let supports = |set: &ValidatorSet| {
+            // Members are distinct, so no sum exceeds the total of the set.
+            is_supermajority(signers.iter().map(|key| set.stake(key)).sum(), set.total())
+        };
+        let supported = known[first..].iter().all(supports);
         supported.then_some(()).ok_or(FollowError::Unsupported(certificate.vote.target.epoch))
     }
 
     /// k = 1, or k = 2 with the epoch between justified.
     fn finalizes(&self, source: Point, target: Point) -> bool {
-        let between = |epoch: u64| self.justified.iter().any(|point| point.epoch == epoch);
+        let between = |epoch: u64| self.justified.iter().any(|(point, _)| point.epoch == epoch);
         source.epoch > self.finalized.epoch
             && match target.epoch - source.epoch {
                 1 => true,
@@ -118,14 +125,14 @@ impl Follower {
     }
 
     fn insert(&mut self, point: Point, electorate: &Electorate) {
-        if self.justified.contains(&point) {
+        if self.justified.iter().any(|(known, _)| *known == point) {
             return;
         }
         if point.epoch > self.justified().epoch {
             self.electorate = electorate.clone();
         }
-        self.justified.push(point);
-        self.justified.sort_unstable();
+        self.justified.push((point, electorate.in_force().clone()));
+        self.justified.sort_unstable_by_key(|(point, _)| *point);
         if self.justified.len() > JUSTIFIED_MAX {
             self.justified.remove(0);
         }

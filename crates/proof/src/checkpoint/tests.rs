@@ -108,6 +108,30 @@ fn possession_is_no_vote_and_a_vote_is_no_possession() {
     assert!(!verify_possession(&public, &as_message));
 }
 
+/// `keccak256(abi.encode(…))` by the encoder that the contracts' bindings use.
+#[test]
+fn votes_and_checkpoints_are_hashed_as_a_contract_hashes_them() {
+    use alloy_sol_types::SolValue as _;
+    let link = vote(3, 4);
+    let words = (keccak256(VOTE_TAG), DOMAIN.chain_id, DOMAIN.genesis, 3u64, link.source.root, 4u64, link.target.root);
+    assert_eq!(link.signing_root(&DOMAIN), keccak256(words.abi_encode()));
+    let (_, set) = committee(1..4, 5);
+    let electorate = Electorate::new(slice::from_ref(&set)).unwrap();
+    let at = checkpoint(4, &electorate);
+    let numbers = (keccak256(CHECKPOINT_TAG), at.epoch, at.height, at.seconds);
+    let hashes = (at.block, at.application, at.electorate, at.state);
+    assert_eq!(at.root(), keccak256([numbers.abi_encode(), hashes.abi_encode()].concat()));
+    let joined = (keccak256("kumo/ffg/electorate/v1"), 1u64, set.root());
+    assert_eq!(electorate.root(), keccak256(joined.abi_encode()));
+    // One validator: the sum of the keys is its key, the tree its leaf.
+    let (_, alone) = committee(1..2, 5);
+    let key = alone.validators()[0].key.to_eip2537();
+    let stake = U256::from(5).abi_encode();
+    let leaf = keccak256([&[0][..], &key, &stake].concat());
+    let words = (keccak256("kumo/ffg/validator-set/v1"), 1u64, U256::from(5), keccak256(key), leaf);
+    assert_eq!(alone.root(), keccak256(words.abi_encode()));
+}
+
 #[test]
 fn vote_is_bound_to_network_and_every_field() {
     let base = vote(3, 4);
