@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
-//! let guard = Guard::open(&directory.path().join("slashing-protection"), [7; 32])?;
+//! let guard = Guard::create(&directory.path().join("slashing-protection"), [7; 32])?;
 //! let key = [1; 96];
 //! let vote = |source, target| Attestation { source, target, root: Some([9; 32]) };
 //! guard.sign_attestation(&key, vote(1, 5), || "signed")?;
@@ -121,8 +121,15 @@ pub fn slot(view: u64, step: Step) -> Option<u64> {
 }
 
 impl Guard {
-    /// Opens the file, or creates it. `genesis` names the network (`genesis_validators_root` of the format); a file of
-    /// another network is refused.
+    /// Creates an empty file, for keys that never signed or whose signatures will be imported. `genesis` names the
+    /// network (`genesis_validators_root` of the format). An existing file is refused.
+    pub fn create(path: &Path, genesis: [u8; 32]) -> Result<Self, JournalError> {
+        let journal = Journal::create(path, genesis)?;
+        Ok(Self { path: path.to_owned(), genesis, inner: Mutex::new(Inner { histories: Histories::new(), journal }) })
+    }
+
+    /// Opens the file. One that is missing is refused, as it cannot be told from one that was lost; so is one of another
+    /// network.
     pub fn open(path: &Path, genesis: [u8; 32]) -> Result<Self, JournalError> {
         let mut histories = Histories::new();
         let journal = Journal::open(path, genesis, |key, record| {

@@ -248,7 +248,7 @@ fn read_ballot(buf: &mut impl Buf, sets: &[ValidatorSet]) -> Result<Ballot, Erro
     let joined = (0..count).map(|_| numbered(buf, sets)).collect::<Result<Vec<_>, _>>()?;
     let electorate = Electorate::new(&joined).map_err(|_| invalid("not an electorate"))?;
     if electorate.sets().len() != count {
-        return Err(invalid("an electorate names a set twice"));
+        return Err(invalid("an electorate names a set twice in a row"));
     }
     let members = electorate.members().len();
     let mut signers = (members as u32).to_be_bytes().to_vec();

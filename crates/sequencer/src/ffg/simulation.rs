@@ -4,7 +4,7 @@ use super::detector::Detector;
 use super::key::VoteSecret;
 use super::testing::{Branch, DOMAIN, certify, committee, set};
 use crate::guard::Guard;
-use proof::checkpoint::{Certificate, Electorate, Evidence, ValidatorSet, VoteKey};
+use proof::checkpoint::{Certificate, Electorate, Evidence, Follower, ValidatorSet, VoteKey};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -187,7 +187,8 @@ impl Honest {
         let vote = branch.state.duty().unwrap();
         for position in (0..self.secrets.len()).filter(|position| mask >> position & 1 == 1) {
             let path = self.directory.path().join(position.to_string());
-            let guard = self.guards[position].get_or_insert_with(|| Guard::open(&path, [1; 32]).unwrap());
+            let open = if path.exists() { Guard::open } else { Guard::create };
+            let guard = self.guards[position].get_or_insert_with(|| open(&path, [1; 32]).unwrap());
             let signature = self.secrets[position].sign(guard, &DOMAIN, &vote).unwrap();
             let key = self.secrets[position].public();
             assert!(signature.verify(&key, vote.signing_root(&DOMAIN).as_slice()));
@@ -227,4 +228,33 @@ proptest! {
         }
         prop_assert!(branch.finalized() > before, "{:?}", branch.state.justification());
     }
+}
+
+/// What a light client sees of an epoch: its checkpoint, its electorate and the votes for it.
+fn follow(follower: &mut Follower, branch: &Branch, certificate: &Certificate) -> Option<u64> {
+    let (checkpoint, electorate) = branch.state.checkpoint();
+    follower.apply(&DOMAIN, certificate, checkpoint, electorate).unwrap().map(|point| point.epoch)
+}
+
+#[test]
+fn light_client_follows_the_state_across_changes_of_the_set() {
+    let (secrets, _) = committee(0..VALIDATORS as u64, 1);
+    let sets = [0..4, 2..6, 0..6].map(|range| set(&secrets[range], &[1; VALIDATORS]));
+    let mut branch = Branch::new(sets[0].clone());
+    let (genesis, electorate) = branch.state.checkpoint();
+    let mut follower = Follower::new(genesis, electorate.clone()).unwrap();
+    let mut electorates = BTreeSet::new();
+    for epoch in 1..24u64 {
+        branch.open(Some(&sets[(epoch / 6 % 3) as usize]));
+        let certificate = branch.duty(&secrets);
+        follow(&mut follower, &branch, &certificate);
+        branch.block(&[certificate], None);
+        electorates.insert(branch.state.checkpoint().1.root());
+        // The client knows of a link when it is signed, the state when the epoch ends.
+        assert!(follower.finalized().epoch >= branch.finalized());
+    }
+    assert!(electorates.len() >= 5, "{} electorates", electorates.len());
+    branch.open(None);
+    assert_eq!(follower.justified(), branch.state.justification().current);
+    assert_eq!(follower.finalized(), branch.state.justification().finalized);
 }

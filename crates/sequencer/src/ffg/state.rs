@@ -272,6 +272,13 @@ impl State {
         self.ballot(vote).map(|ballot| &ballot.electorate)
     }
 
+    /// Who votes on the checkpoint of `epoch`, the current one or the one before: for the detector, which also looks at votes
+    /// that do not count.
+    pub fn electorate_at(&self, epoch: u64) -> Option<&Electorate> {
+        let mut ballots = std::iter::once(&self.current).chain(&self.previous);
+        ballots.find(|ballot| ballot.checkpoint.epoch == epoch).map(|ballot| &ballot.electorate)
+    }
+
     /// Whether `certificate` would count in the next block of this epoch. Whoever proposes or votes for a block calls this
     /// first, so that blocks carry only votes that count.
     pub fn check(&self, certificate: &Certificate) -> Result<(), VoteError> {

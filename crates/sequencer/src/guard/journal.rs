@@ -62,6 +62,20 @@ pub enum JournalError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// There is no file to open.
+    #[error(
+        "{path} is missing; put it back, or create a new one and import what was signed: without it the keys may be slashed"
+    )]
+    Missing {
+        /// File.
+        path: PathBuf,
+    },
+    /// There is a file where one should be created.
+    #[error("{path} exists already; open it, or move it away if it is not of these keys")]
+    Exists {
+        /// File.
+        path: PathBuf,
+    },
     /// Reading or writing failed.
     #[error("cannot {action} {path}")]
     Io {
@@ -98,13 +112,31 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates the file and shows every record, oldest first.
+    /// Creates a file without records.
+    pub fn create(path: &Path, genesis: [u8; 32]) -> Result<Self, JournalError> {
+        let lock = lock(path)?;
+        if exists(path)? {
+            return Err(JournalError::Exists { path: path.to_owned() });
+        }
+        write_whole(path, &genesis, std::iter::empty())?;
+        Self::read(path, genesis, lock, |_, _| ())
+    }
+
+    /// Opens the file and shows every record, oldest first.
     pub fn open(path: &Path, genesis: [u8; 32], visit: impl FnMut(Vec<u8>, Record)) -> Result<Self, JournalError> {
         let lock = lock(path)?;
-        let is_new = !path.try_exists().map_err(|source| io_error("look for", path, source))?;
-        if is_new {
-            write_whole(path, &genesis, std::iter::empty())?;
+        if !exists(path)? {
+            return Err(JournalError::Missing { path: path.to_owned() });
         }
+        Self::read(path, genesis, lock, visit)
+    }
+
+    fn read(
+        path: &Path,
+        genesis: [u8; 32],
+        lock: File,
+        visit: impl FnMut(Vec<u8>, Record),
+    ) -> Result<Self, JournalError> {
         let Contents { sum, records, bytes } = read(path, &genesis, visit)?;
         let open = || -> io::Result<File> {
             let file = OpenOptions::new().append(true).open(path)?;
@@ -156,6 +188,10 @@ impl Journal {
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> JournalError {
     JournalError::Io { action, path: path.to_owned(), source }
+}
+
+fn exists(path: &Path) -> Result<bool, JournalError> {
+    path.try_exists().map_err(|source| io_error("look for", path, source))
 }
 
 /// `<path>.<extension>`.

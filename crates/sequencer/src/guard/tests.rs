@@ -21,8 +21,13 @@ fn path(directory: &tempfile::TempDir) -> PathBuf {
     directory.path().join("slashing-protection")
 }
 
+/// Creates the file where there is none.
+fn start(path: &Path, genesis: [u8; 32]) -> Guard {
+    if path.exists() { Guard::open(path, genesis).unwrap() } else { Guard::create(path, genesis).unwrap() }
+}
+
 fn open(directory: &tempfile::TempDir) -> Guard {
-    Guard::open(&path(directory), GENESIS).unwrap()
+    start(&path(directory), GENESIS)
 }
 
 fn attest(guard: &Guard, source: u64, target: u64, root: u8) -> Result<(), Refused> {
@@ -64,7 +69,7 @@ fn run_vector(test: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, step) in test["steps"].as_array().unwrap().iter().enumerate() {
         // Every step begins with what is on the disk.
-        let guard = Guard::open(&path(&directory), genesis).unwrap();
+        let guard = start(&path(&directory), genesis);
         let imported = guard.import(step["interchange"].to_string().as_bytes());
         if imported.is_ok() != step["should_succeed"].as_bool().unwrap() {
             wrong.push(format!("step {number}: import {imported:?}"));
@@ -358,6 +363,20 @@ fn every_changed_byte_is_noticed() {
         fs::write(path(&directory), [&whole[..HEADER_BYTES], &records].concat()).unwrap();
         assert!(matches!(Guard::open(&path(&directory), GENESIS), Err(JournalError::Damaged { .. })));
     }
+}
+
+#[test]
+fn lost_file_is_no_empty_one_and_an_existing_one_is_never_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = Guard::open(&path(&directory), GENESIS).unwrap_err();
+    assert!(matches!(missing, JournalError::Missing { .. }));
+    let guard = Guard::create(&path(&directory), GENESIS).unwrap();
+    attest(&guard, 1, 2, 1).unwrap();
+    drop(guard);
+    assert!(matches!(Guard::create(&path(&directory), GENESIS), Err(JournalError::Exists { .. })));
+    assert!(attest(&open(&directory), 1, 2, 2).is_err());
+    fs::remove_file(path(&directory)).unwrap();
+    assert!(matches!(Guard::open(&path(&directory), GENESIS), Err(JournalError::Missing { .. })));
 }
 
 #[test]

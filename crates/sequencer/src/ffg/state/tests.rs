@@ -203,6 +203,8 @@ fn checkpoint_names_its_block_its_voters_and_the_state_before_it() {
     assert_eq!(checkpoint.electorate, branch.state.checkpoint().1.root());
     assert_eq!(checkpoint.state, keccak256(&opened.state));
     assert_eq!(branch.state.duty().unwrap().target, checkpoint.point());
+    assert_eq!(branch.state.electorate_at(2).map(Electorate::root), Some(checkpoint.electorate));
+    assert!(branch.state.electorate_at(1).is_some() && branch.state.electorate_at(0).is_none());
 }
 
 #[test]
