@@ -12,7 +12,12 @@ interface ICertificateVerifier {
         uint64 consensusView;
         uint64 timestampMillis;
         bytes32 randomness;
-        bytes32 entriesRoot;
+        /// What `NamespaceProof` verifies transactions against.
+        bytes32 namespacesRoot;
+        /// Root over the shards of the payload.
+        bytes32 erasureRoot;
+        /// What `NamespaceProof` verifies bundles against.
+        bytes32 bundlesRoot;
         /// SHA-256 of the commitment; the commitment of a Kumo block is the RLP of its Ethereum header.
         bytes32 commitmentHash;
     }

@@ -1,16 +1,21 @@
 //! The seam between ordering and execution: the sequencer's [`Application`] over the settlement chain.
 //!
-//! Namespace 1 is executed: the proposer puts the resulting EVM header into the block as its commitment, and every other
-//! validator executes the same transactions before it votes. All other namespaces pass through as they are.
+//! Namespace 1 is executed: the proposer puts the resulting EVM header into the block as its commitment, and every
+//! other validator executes the same transactions before it votes. All other namespaces pass through as they are. A
+//! bundle has at most one transaction in namespace 1, since the chain orders by price; it waits, whole, until that one
+//! is executed.
 
 use alloy_primitives::{B256, keccak256};
 use bytes::Bytes;
 use chain::{BlockAttributes, Chain, ChainError};
-use sequencer::{Application, Block, Entry, Proposal, Propose, put_namespace, take_namespace, transaction_hash};
+use sequencer::{Application, Block, Content, Hash, Proposal, Propose, Transaction, transaction_hash};
 use std::sync::Arc;
 
 /// Namespace of the settlement chain.
 pub const SETTLEMENT: u64 = 1;
+
+/// Executions of one proposal: one more each time that the chain's order does not fit the bundles.
+const EXECUTIONS_MAX: usize = 3;
 
 /// The settlement chain as the sequencer's application.
 pub struct Settlement {
@@ -28,9 +33,37 @@ impl Settlement {
         Ok(Self { chain, genesis: alloy_rlp::encode(header).into() })
     }
 
-    /// Executes those of `blocks` that the chain does not hold yet: after a restart, or when this validator missed a vote.
+    /// Executes those of `blocks` that the chain does not hold yet: after a restart, or when this validator missed a
+    /// vote.
     fn catch_up(&self, blocks: &[Arc<Block>]) -> Result<(), String> {
         blocks.iter().try_for_each(|block| execute(&self.chain, block).map(|_| ()))
+    }
+
+    /// Executes what fits of the candidates, and takes with them what their bundles have in other namespaces.
+    fn choose(&self, request: Propose<'_>) -> Result<Proposal, ChainError> {
+        let attributes = BlockAttributes {
+            timestamp: request.timestamp_millis / 1000,
+            randomness: request.randomness.into(),
+            parent_beacon_root: request.parent.digest().into(),
+            beneficiary: protocol::abi::FEE_VAULT,
+        };
+        let mut content = request.candidates;
+        let unsuitable = content.bundles_in(SETTLEMENT, 2);
+        let mut rejected: Vec<Hash> = names(&content, &unsuitable).collect();
+        content = content.without(&unsuitable);
+        let mut executions = 0;
+        loop {
+            executions += 1;
+            let transactions = content.entry(SETTLEMENT).map_or(Vec::new(), |entry| evm_bytes(entry.transactions()));
+            let proposed = self.chain.propose(block_hash(request.parent), attributes, &transactions)?;
+            rejected.extend(rejections(&content, &proposed.rejected));
+            content = match content.choose(SETTLEMENT, &proposed.included) {
+                Ok(content) => return Ok(Proposal { content, commitment: proposed.header_rlp.into(), rejected }),
+                Err(torn) if executions < EXECUTIONS_MAX => content.without(&torn.bundles),
+                // Without any bundle there is nothing to tear.
+                Err(_) => content.without(&content.bundles_in(SETTLEMENT, 1)),
+            };
+        }
     }
 }
 
@@ -39,8 +72,8 @@ pub fn block_hash(block: &Block) -> B256 {
     keccak256(&block.commitment)
 }
 
-/// Executes a sequencer block on the state of its parent, unless that was done; returns the EVM block hash. The parent must
-/// be the head or have been executed.
+/// Executes a sequencer block on the state of its parent, unless that was done; returns the EVM block hash. The parent
+/// must be the head or have been executed.
 ///
 /// # Errors
 /// When the block is not valid on its parent; the text says which field differs.
@@ -50,7 +83,7 @@ pub fn execute(chain: &Chain, block: &Block) -> Result<B256, String> {
         return Ok(hash);
     }
     let parent = parent_hash(&block.commitment)?;
-    let transactions = evm_bytes(settlement_transactions(block));
+    let transactions = evm_bytes(block.payload.transactions(SETTLEMENT));
     chain.verify(parent, attributes(block), &block.commitment, &transactions).map_err(|e| e.to_string())
 }
 
@@ -65,13 +98,26 @@ fn parent_hash(header: &[u8]) -> Result<B256, String> {
     B256::decode(&mut bytes).map_err(|e| format!("commitment is no header: {e}"))
 }
 
-fn settlement_transactions(block: &Block) -> &[Bytes] {
-    block.entries.iter().find(|e| e.namespace == SETTLEMENT).map_or(&[], |e| &e.transactions)
+/// The transactions under the EVM crates' name; no byte is copied.
+fn evm_bytes(transactions: &[Transaction]) -> Vec<alloy_primitives::Bytes> {
+    transactions.iter().map(|transaction| transaction.payload().clone().into()).collect()
 }
 
-/// The same bytes under the EVM crates' name; no byte is copied.
-fn evm_bytes(transactions: &[Bytes]) -> Vec<alloy_primitives::Bytes> {
-    transactions.iter().map(|t| t.clone().into()).collect()
+/// Names of these bundles.
+fn names<'a>(content: &'a Content, bundles: &'a [usize]) -> impl Iterator<Item = Hash> + 'a {
+    bundles.iter().filter_map(|number| content.bundle_hash(&content.bundles[*number]))
+}
+
+/// Hashes of these settlement transactions, and the names of the bundles that they are in.
+fn rejections(content: &Content, rejected: &[usize]) -> Vec<Hash> {
+    let transactions = content.entry(SETTLEMENT).map_or(&[][..], |entry| entry.transactions());
+    let hash = |index: &usize| transaction_hash(SETTLEMENT, transactions[*index].payload());
+    let here = |number: &usize| {
+        let mut positions = content.bundles[*number].positions.iter();
+        positions.any(|p| p.namespace == SETTLEMENT && rejected.contains(&(p.index as usize)))
+    };
+    let bundles: Vec<usize> = content.bundles_in(SETTLEMENT, 1).into_iter().filter(here).collect();
+    rejected.iter().map(hash).chain(names(content, &bundles)).collect()
 }
 
 fn attributes(block: &Block) -> BlockAttributes {
@@ -88,31 +134,19 @@ impl Application for Settlement {
         self.genesis.clone()
     }
 
-    fn propose(&self, mut request: Propose<'_>) -> Option<Proposal> {
+    fn propose(&self, request: Propose<'_>) -> Option<Proposal> {
         if let Err(error) = self.catch_up(request.ancestors) {
             tracing::error!(%error, height = request.height(), "cannot propose: an ancestor does not execute");
             return None;
         }
-        let candidates = take_namespace(&mut request.candidates, SETTLEMENT);
-        let transactions = candidates.map(|e| e.transactions).unwrap_or_default();
-        let attributes = BlockAttributes {
-            timestamp: request.timestamp_millis / 1000,
-            randomness: request.randomness.into(),
-            parent_beacon_root: request.parent.digest().into(),
-            beneficiary: protocol::abi::FEE_VAULT,
-        };
-        let proposed = match self.chain.propose(block_hash(request.parent), attributes, &evm_bytes(&transactions)) {
-            Ok(proposed) => proposed,
+        let height = request.height();
+        match self.choose(request) {
+            Ok(proposal) => Some(proposal),
             Err(error) => {
-                tracing::error!(%error, height = request.height(), "cannot propose");
-                return None;
+                tracing::error!(%error, height, "cannot propose");
+                None
             }
-        };
-        let pick = |indexes: &[usize]| indexes.iter().map(|i| transactions[*i].clone()).collect::<Vec<_>>();
-        let rejected = pick(&proposed.rejected).iter().map(|t| transaction_hash(SETTLEMENT, t)).collect();
-        let mut entries = request.candidates;
-        put_namespace(&mut entries, Entry { namespace: SETTLEMENT, transactions: pick(&proposed.included) });
-        Some(Proposal { entries, commitment: proposed.header_rlp.into(), rejected })
+        }
     }
 
     fn verify(&self, ancestors: &[Arc<Block>], block: &Block) -> bool {

@@ -22,14 +22,14 @@ pub const CERTIFICATE_BYTES_MAX: usize = 1024 * 512 + COMMITTEE_MAX * 72;
 const REVEAL_BYTES: usize = 96;
 /// Parent, height, view, timestamp, whether there is a reveal.
 const PREFIX_BYTES: usize = 32 + 3 * 8 + 1;
-/// Randomness, entries root, commitment hash.
-const SUFFIX_BYTES: usize = 3 * 32;
+/// Randomness, the three roots of the payload, commitment hash.
+const SUFFIX_BYTES: usize = 5 * 32;
 
 const _: () = assert!(4 + HEADERS_MAX * HEADER_BYTES_MAX + 64 + COMMITTEE_MAX * 66 <= CERTIFICATE_BYTES_MAX);
 
 const NAMESPACE: &[u8] = b"kumo/sequencer/v1/";
 const FINALIZE: &[u8] = b"_FINALIZE";
-const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v1";
+const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v2";
 /// Epoch of the consensus engine; the committee of a network does not change yet.
 const EPOCH: u64 = 0;
 
@@ -66,8 +66,12 @@ pub struct Header {
     pub timestamp_millis: u64,
     /// Randomness of the block.
     pub randomness: B256,
-    /// Digest of all entries.
-    pub entries_root: B256,
+    /// What [`crate::namespace`] proves transactions against.
+    pub namespaces_root: B256,
+    /// What [`crate::shard`] proves shards of the payload against.
+    pub erasure_root: B256,
+    /// What [`crate::bundle`] proves bundles against.
+    pub bundles_root: B256,
     /// SHA-256 of the application's commitment, for the settlement chain the RLP of its header.
     pub commitment_hash: B256,
     /// Digest of the block: SHA-256 over a domain and the encoded header.
@@ -108,10 +112,23 @@ impl Header {
         if revealed {
             take::<REVEAL_BYTES>(bytes)?;
         }
-        let (randomness, entries_root, commitment_hash) = (word(bytes)?, word(bytes)?, word(bytes)?);
+        let randomness = word(bytes)?;
+        let (namespaces_root, erasure_root, bundles_root) = (word(bytes)?, word(bytes)?, word(bytes)?);
+        let commitment_hash = word(bytes)?;
         let encoded = &all[..all.len() - bytes.len()];
         let digest = B256::from_slice(&Sha256::new().chain_update(HEADER_DOMAIN).chain_update(encoded).finalize());
-        Some(Self { parent, height, view, timestamp_millis, randomness, entries_root, commitment_hash, digest })
+        Some(Self {
+            parent,
+            height,
+            view,
+            timestamp_millis,
+            randomness,
+            namespaces_root,
+            erasure_root,
+            bundles_root,
+            commitment_hash,
+            digest,
+        })
     }
 }
 

@@ -13,13 +13,23 @@
 //! | "a quorum finalised this block" | keys of the committee, header, certificate | [`certificate::Claim`] |
 //! | "two thirds of the stake finalised this checkpoint" | certificates, validator sets | [`checkpoint::Follower`] |
 //! | "this validator voted twice" | two signed votes | [`checkpoint::Evidence`] |
+//! | "these are all transactions of this namespace" | namespaces root, paths | [`namespace::NamespaceProof`] |
+//! | "this namespace has no transactions here" | namespaces root, its two neighbours | [`namespace::NamespaceProof`] |
+//! | "this transaction stands here" | namespaces root, paths | [`namespace::TransactionProof`] |
+//! | "this bundle was included whole" | bundles root, its transactions, path | [`bundle::BundleProof`] |
+//! | "this is a shard of the payload" | erasure root, path | [`shard::ShardProof`] |
 //! | "I still hold this data" | Merkle root, challenged leaves, path | [`possession::Proof`] |
 
+pub mod bundle;
 pub mod certificate;
 pub mod checkpoint;
 mod ed25519;
 pub mod header;
+pub mod merkle;
+pub mod namespace;
 pub mod output;
 pub mod possession;
+mod reader;
 pub mod receipt;
+pub mod shard;
 pub mod state;

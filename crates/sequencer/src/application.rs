@@ -6,7 +6,8 @@
 //! Calls come from blocking threads. `propose` and `verify` may overlap each other, since views overlap; `finalized`
 //! never overlaps anything. Between two `finalized` calls, [`Application::finalized_height`] must not change.
 
-use crate::block::{Block, Entry};
+use crate::block::Block;
+use crate::content::Content;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ pub struct Propose<'a> {
     pub timestamp_millis: u64,
     /// Randomness of the new block.
     pub randomness: [u8; 32],
-    /// Waiting transactions that are in no ancestor, sorted by namespace, within the size of a proposal.
-    pub candidates: Vec<Entry>,
+    /// Waiting transactions and bundles that are in no ancestor, within the size of a proposal.
+    pub candidates: Content,
 }
 
 impl Propose<'_> {
@@ -35,11 +36,11 @@ impl Propose<'_> {
 /// What the application wants in the block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proposal {
-    /// Entries sorted by namespace without duplicates, none empty: what stays of the candidates.
-    pub entries: Vec<Entry>,
+    /// What stays of the candidates, see [`Content::choose`] and [`Content::without`].
+    pub content: Content,
     /// Commitment to the outcome, at most [`COMMITMENT_BYTES_MAX`](crate::limits::COMMITMENT_BYTES_MAX) bytes.
     pub commitment: Bytes,
-    /// Hashes of candidates that can never be included and leave the mempool.
+    /// Hashes of transactions, and names of bundles, that can never be included and leave the mempool.
     pub rejected: Vec<[u8; 32]>,
 }
 
@@ -77,7 +78,7 @@ impl Application for OrderOnly {
     }
 
     fn propose(&self, request: Propose<'_>) -> Option<Proposal> {
-        Some(Proposal { entries: request.candidates, ..Proposal::default() })
+        Some(Proposal { content: request.candidates, ..Proposal::default() })
     }
 
     fn verify(&self, _ancestors: &[Arc<Block>], block: &Block) -> bool {
@@ -91,48 +92,5 @@ impl Application for OrderOnly {
 
     fn finalized_height(&self) -> u64 {
         self.height.load(std::sync::atomic::Ordering::Acquire)
-    }
-}
-
-/// Takes the entry of `namespace` out of `candidates`: what an application that executes one namespace does before it
-/// passes the other ones through unchanged.
-pub fn take_namespace(candidates: &mut Vec<Entry>, namespace: u64) -> Option<Entry> {
-    let position = candidates.binary_search_by_key(&namespace, |entry| entry.namespace).ok()?;
-    Some(candidates.remove(position))
-}
-
-/// Puts `entry` back in its place, unless it is empty. The namespace must not be there.
-pub fn put_namespace(entries: &mut Vec<Entry>, entry: Entry) {
-    if entry.transactions.is_empty() {
-        return;
-    }
-    let position = entries.partition_point(|other| other.namespace < entry.namespace);
-    entries.insert(position, entry);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(namespace: u64) -> Entry {
-        Entry { namespace, transactions: vec![Bytes::from_static(b"t")] }
-    }
-
-    #[test]
-    fn a_namespace_taken_out_goes_back_to_its_place() {
-        let all = vec![entry(1), entry(5), entry(9)];
-        let mut candidates = all.clone();
-        assert_eq!(take_namespace(&mut candidates, 4), None);
-        let taken = take_namespace(&mut candidates, 5).unwrap();
-        assert_eq!(candidates, vec![entry(1), entry(9)]);
-        put_namespace(&mut candidates, taken);
-        assert_eq!(candidates, all);
-    }
-
-    #[test]
-    fn an_emptied_namespace_is_not_put_back() {
-        let mut entries = vec![entry(2)];
-        put_namespace(&mut entries, Entry { namespace: 1, transactions: vec![] });
-        assert_eq!(entries, vec![entry(2)]);
     }
 }

@@ -1,22 +1,22 @@
 //! Blocks: what the committee orders.
 //!
 //! A block carries the transactions of many namespaces as opaque bytes, and one opaque commitment of the application
-//! (for the settlement chain: the Ethereum header). Its digest is the SHA-256 of a short [`Header`], which in turn
-//! holds digests of the entries and of the commitment, so that ancestry can be proven with headers alone. The
-//! encoding is canonical: whatever decodes encodes to the same bytes.
+//! (for the settlement chain: the Ethereum header). Its digest is the SHA-256 of a short [`Header`], which holds
+//! the roots of the payload, so that ancestry, and what is in a namespace, can be proven without the payload.
+//!
+//! The roots over namespaces and bundles name the payload and follow from it, so a block cannot have wrong ones. The
+//! erasure root follows from it too, but costs more; the proposer states it, and every voter recomputes it before it
+//! votes. The encoding is canonical: whatever decodes encodes to the same bytes.
 
-use crate::limits::{
-    BLOCK_BYTES_MAX, BLOCK_PAYLOAD_BYTES_MAX, COMMITMENT_BYTES_MAX, ENTRY_OVERHEAD_BYTES, TRANSACTION_BYTES_MAX,
-    TRANSACTION_OVERHEAD_BYTES,
-};
+use crate::limits::{BLOCK_BYTES_MAX, BLOCK_PAYLOAD_BYTES_MAX, COMMITMENT_BYTES_MAX};
+use crate::payload::Payload;
 use crate::randomness::REVEAL_BYTES;
 use bytes::{BufMut, Bytes};
 use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt as _, Write};
 use commonware_consensus::types::Height;
 use commonware_cryptography::{Digestible, Hasher as _, Sha256, sha256};
 
-const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v1";
-const ENTRIES_DOMAIN: &[u8] = b"kumo/block/entries/v1";
+const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v2";
 const GENESIS_DOMAIN: &[u8] = b"kumo/block/genesis/v1";
 
 /// Bytes do not encode a block.
@@ -27,28 +27,6 @@ pub struct DecodeError {
     pub bytes: usize,
     /// What was wrong.
     pub reason: String,
-}
-
-/// The transactions of one namespace in a block, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Namespace; 1 is the settlement chain.
-    pub namespace: u64,
-    /// Opaque transactions, at least one, each 1 to 131,072 bytes.
-    pub transactions: Vec<Bytes>,
-}
-
-impl Entry {
-    /// Bytes that this entry counts towards [`BLOCK_PAYLOAD_BYTES_MAX`], overheads included.
-    pub fn counted_bytes(&self) -> usize {
-        let transactions: usize = self.transactions.iter().map(|t| t.len() + TRANSACTION_OVERHEAD_BYTES).sum();
-        ENTRY_OVERHEAD_BYTES + transactions
-    }
-
-    /// Hashes of its transactions, in order.
-    pub fn hashes(&self) -> impl Iterator<Item = [u8; 32]> {
-        self.transactions.iter().map(|payload| transaction_hash(self.namespace, payload))
-    }
 }
 
 /// An ordered block.
@@ -66,8 +44,10 @@ pub struct Block {
     pub reveal: Vec<u8>,
     /// SHA-256 over the parent's randomness and the reveal.
     pub randomness: [u8; 32],
-    /// Transactions by namespace: ascending, without duplicates, none empty.
-    pub entries: Vec<Entry>,
+    /// Root over the shards of the payload, see [`Payload::erasure_root`].
+    pub erasure_root: [u8; 32],
+    /// Transactions by namespace, and bundles among them.
+    pub payload: Payload,
     /// What the application commits to by this block (0..=4096 bytes).
     pub commitment: Bytes,
 }
@@ -87,56 +67,25 @@ pub struct Header {
     pub reveal: Vec<u8>,
     /// Randomness of this block.
     pub randomness: [u8; 32],
-    /// Digest of all entries, see [`entries_root`].
-    pub entries_root: [u8; 32],
+    /// Root over the namespaces and their transactions, see [`proof::namespace`].
+    pub namespaces_root: [u8; 32],
+    /// Root over the shards of the payload, see [`proof::shard`].
+    pub erasure_root: [u8; 32],
+    /// Root over the bundles, see [`proof::bundle`].
+    pub bundles_root: [u8; 32],
     /// SHA-256 of the application's commitment.
     pub commitment_hash: [u8; 32],
 }
 
 /// Hash of a transaction: SHA-256 over the namespace (8 bytes, big endian) and the payload.
 pub fn transaction_hash(namespace: u64, payload: &[u8]) -> [u8; 32] {
-    Sha256::hash(&[&namespace.to_be_bytes(), payload]).0
-}
-
-/// Digest of all entries: SHA-256 over, for each, its namespace, its number of transactions (8 bytes each, big endian)
-/// and the SHA-256 of its transaction hashes in order.
-pub fn entries_root(entries: &[Entry]) -> [u8; 32] {
-    let mut table = Vec::with_capacity(entries.len() * 48);
-    for entry in entries {
-        let hashes: Vec<u8> = entry.hashes().flatten().collect();
-        table.extend(entry.namespace.to_be_bytes());
-        table.extend((entry.transactions.len() as u64).to_be_bytes());
-        table.extend(Sha256::hash(&[&hashes]).0);
-    }
-    Sha256::hash(&[ENTRIES_DOMAIN, &table]).0
-}
-
-/// Bytes that `entries` count towards [`BLOCK_PAYLOAD_BYTES_MAX`].
-pub fn counted_bytes(entries: &[Entry]) -> usize {
-    entries.iter().map(Entry::counted_bytes).sum()
-}
-
-/// Whether `entries` may stand in a block: order, sizes and totals. The error names what is wrong.
-pub(crate) fn check_entries(entries: &[Entry]) -> Result<(), &'static str> {
-    if !entries.windows(2).all(|pair| pair[0].namespace < pair[1].namespace) {
-        return Err("namespaces are not strictly ascending");
-    }
-    if entries.iter().any(|entry| entry.transactions.is_empty()) {
-        return Err("a namespace has no transactions");
-    }
-    let mut transactions = entries.iter().flat_map(|entry| &entry.transactions);
-    if transactions.any(|payload| payload.is_empty() || payload.len() > TRANSACTION_BYTES_MAX) {
-        return Err("a transaction is empty or too large");
-    }
-    if counted_bytes(entries) > BLOCK_PAYLOAD_BYTES_MAX {
-        return Err("the entries are too large");
-    }
-    Ok(())
+    proof::namespace::transaction_hash(namespace, payload).0
 }
 
 impl Block {
     /// Block 0 of a network: no parent, no transactions, randomness fixed by the chain id.
     pub fn genesis(chain_id: u64, timestamp_millis: u64, commitment: Bytes) -> Self {
+        let payload = Payload::default();
         Self {
             parent: [0; 32],
             height: 0,
@@ -144,7 +93,8 @@ impl Block {
             timestamp_millis,
             reveal: Vec::new(),
             randomness: Sha256::hash(&[GENESIS_DOMAIN, &chain_id.to_be_bytes()]).0,
-            entries: Vec::new(),
+            erasure_root: payload.erasure_root(),
+            payload,
             commitment,
         }
     }
@@ -158,12 +108,14 @@ impl Block {
             timestamp_millis: self.timestamp_millis,
             reveal: self.reveal.clone(),
             randomness: self.randomness,
-            entries_root: entries_root(&self.entries),
+            namespaces_root: self.payload.namespaces_root(),
+            erasure_root: self.erasure_root,
+            bundles_root: self.payload.bundles_root(),
             commitment_hash: Sha256::hash(&[&self.commitment]).0,
         }
     }
 
-    /// Digest of the block: hashes all transactions, so keep it where it is needed more than once.
+    /// Digest of the block. Hashes the transactions of a payload only once.
     pub fn digest(&self) -> [u8; 32] {
         self.header().digest()
     }
@@ -185,7 +137,7 @@ impl Block {
 
     /// Transactions in all namespaces.
     pub fn transaction_count(&self) -> usize {
-        self.entries.iter().map(|entry| entry.transactions.len()).sum()
+        self.payload.transaction_count()
     }
 }
 
@@ -238,14 +190,15 @@ impl Write for Header {
     fn write(&self, buf: &mut impl BufMut) {
         let numbers = [self.height, self.view, self.timestamp_millis];
         write_prefix(buf, &self.parent, numbers, &self.reveal, &self.randomness);
-        buf.put_slice(&self.entries_root);
-        buf.put_slice(&self.commitment_hash);
+        for word in [&self.namespaces_root, &self.erasure_root, &self.bundles_root, &self.commitment_hash] {
+            buf.put_slice(word);
+        }
     }
 }
 
 impl EncodeSize for Header {
     fn encode_size(&self) -> usize {
-        PREFIX_FIXED_BYTES + self.reveal.len() + 64
+        PREFIX_FIXED_BYTES + self.reveal.len() + 4 * 32
     }
 }
 
@@ -254,64 +207,36 @@ impl Read for Header {
 
     fn read_cfg(buf: &mut impl Buf, (): &()) -> Result<Self, Error> {
         let Prefix { parent, height, view, timestamp_millis, reveal, randomness } = Prefix::read(buf)?;
-        let (entries_root, commitment_hash) = (<[u8; 32]>::read(buf)?, <[u8; 32]>::read(buf)?);
-        Ok(Self { parent, height, view, timestamp_millis, reveal, randomness, entries_root, commitment_hash })
+        Ok(Self {
+            parent,
+            height,
+            view,
+            timestamp_millis,
+            reveal,
+            randomness,
+            namespaces_root: <[u8; 32]>::read(buf)?,
+            erasure_root: <[u8; 32]>::read(buf)?,
+            bundles_root: <[u8; 32]>::read(buf)?,
+            commitment_hash: <[u8; 32]>::read(buf)?,
+        })
     }
 }
-
-impl Write for Entry {
-    fn write(&self, buf: &mut impl BufMut) {
-        buf.put_u64(self.namespace);
-        buf.put_u32(self.transactions.len() as u32);
-        for payload in &self.transactions {
-            buf.put_u32(payload.len() as u32);
-            buf.put_slice(payload);
-        }
-    }
-}
-
-impl EncodeSize for Entry {
-    fn encode_size(&self) -> usize {
-        12 + self.transactions.iter().map(|payload| 4 + payload.len()).sum::<usize>()
-    }
-}
-
-/// Reads one entry that may count at most `room` bytes.
-fn read_entry(buf: &mut impl Buf, room: usize) -> Result<Entry, Error> {
-    let namespace = u64::read(buf)?;
-    let count = u32::read(buf)? as usize;
-    let mut room = room.checked_sub(ENTRY_OVERHEAD_BYTES).ok_or(TOO_LARGE)?;
-    if count == 0 || count > room / TRANSACTION_OVERHEAD_BYTES {
-        return Err(Error::InvalidLength(count));
-    }
-    let mut transactions = Vec::new();
-    for _ in 0..count {
-        let length = u32::read(buf)? as usize;
-        if length == 0 || length > TRANSACTION_BYTES_MAX {
-            return Err(Error::InvalidLength(length));
-        }
-        room = room.checked_sub(length + TRANSACTION_OVERHEAD_BYTES).ok_or(TOO_LARGE)?;
-        transactions.push(buf.try_take_owned(length).map_err(|_| Error::EndOfBuffer)?);
-    }
-    Ok(Entry { namespace, transactions })
-}
-
-const TOO_LARGE: Error = Error::Invalid("block", "entries exceed the payload limit");
 
 impl Write for Block {
     fn write(&self, buf: &mut impl BufMut) {
         let numbers = [self.height, self.view, self.timestamp_millis];
         write_prefix(buf, &self.parent, numbers, &self.reveal, &self.randomness);
+        buf.put_slice(&self.erasure_root);
         self.commitment.write(buf);
-        buf.put_u32(self.entries.len() as u32);
-        self.entries.iter().for_each(|entry| entry.write(buf));
+        buf.put_u32(self.payload.encoded().len() as u32);
+        buf.put_slice(self.payload.encoded());
     }
 }
 
 impl EncodeSize for Block {
     fn encode_size(&self) -> usize {
-        let entries: usize = self.entries.iter().map(EncodeSize::encode_size).sum();
-        PREFIX_FIXED_BYTES + self.reveal.len() + self.commitment.encode_size() + 4 + entries
+        let payload = 4 + self.payload.encoded().len();
+        PREFIX_FIXED_BYTES + self.reveal.len() + 32 + self.commitment.encode_size() + payload
     }
 }
 
@@ -320,21 +245,15 @@ impl Read for Block {
 
     fn read_cfg(buf: &mut impl Buf, (): &()) -> Result<Self, Error> {
         let Prefix { parent, height, view, timestamp_millis, reveal, randomness } = Prefix::read(buf)?;
+        let erasure_root = <[u8; 32]>::read(buf)?;
         let commitment = Bytes::read_cfg(buf, &RangeCfg::from(0..=COMMITMENT_BYTES_MAX))?;
-        let count = u32::read(buf)? as usize;
-        if count > BLOCK_PAYLOAD_BYTES_MAX / ENTRY_OVERHEAD_BYTES {
-            return Err(Error::InvalidLength(count));
+        let length = u32::read(buf)? as usize;
+        if length > BLOCK_PAYLOAD_BYTES_MAX {
+            return Err(Error::InvalidLength(length));
         }
-        let (mut entries, mut room) = (Vec::<Entry>::new(), BLOCK_PAYLOAD_BYTES_MAX);
-        for _ in 0..count {
-            let entry = read_entry(buf, room)?;
-            if entries.last().is_some_and(|last| last.namespace >= entry.namespace) {
-                return Err(Error::Invalid("block", "namespaces are not strictly ascending"));
-            }
-            room = room.saturating_sub(entry.counted_bytes());
-            entries.push(entry);
-        }
-        Ok(Self { parent, height, view, timestamp_millis, reveal, randomness, entries, commitment })
+        let payload: Bytes = buf.try_take_owned(length).map_err(|_| Error::EndOfBuffer)?;
+        let payload = Payload::decode(payload).map_err(|error| Error::Wrapped("payload", Box::new(error)))?;
+        Ok(Self { parent, height, view, timestamp_millis, reveal, randomness, erasure_root, payload, commitment })
     }
 }
 

@@ -16,6 +16,15 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition,
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// What the tables hold and how; a file of another format is refused.
+///
+/// | format | what is new |
+/// |---|---|
+/// | 1 | – (the file does not name its format) |
+/// | 2 | payloads with tables, three roots in the header |
+const FORMAT: u64 = 2;
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 const HEIGHTS: TableDefinition<[u8; 32], u64> = TableDefinition::new("heights");
 const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certificates");
@@ -35,6 +44,17 @@ pub enum HistoryError {
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// The file was written by another version of the program.
+    #[error(
+        "{path} has format {found}, this program reads format {FORMAT}: run the program that wrote it, or begin a new \
+         network in another directory"
+    )]
+    Format {
+        /// File.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
     },
     /// A read failed.
     #[error("cannot read {path}: {reason}")]
@@ -98,6 +118,10 @@ impl History {
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let fail = |error: redb::Error| HistoryError::Open { path: path.to_owned(), reason: error.to_string() };
         let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(|e| fail(e.into()))?;
+        let found = open_format(&database).map_err(fail)?;
+        if found != FORMAT {
+            return Err(HistoryError::Format { path: path.to_owned(), found });
+        }
         let presence = load_presence(&database).map_err(fail)?;
         let state = Mutex::new(State { presence, ..State::default() });
         Ok(Self { path: path.to_owned(), database, state, committing: Mutex::new(()) })
@@ -194,7 +218,12 @@ impl History {
     /// The block of a height.
     pub fn block(&self, height: u64) -> Result<Option<Block>, HistoryError> {
         let Some(encoded) = self.encoded_block(height)? else { return Ok(None) };
-        Block::decode(encoded).map(Some).map_err(|error| self.damaged(height, error.to_string()))
+        self.decoded(height, encoded).map(Some)
+    }
+
+    /// Decodes a stored block.
+    pub fn decoded(&self, height: u64, encoded: Bytes) -> Result<Block, HistoryError> {
+        Block::decode(encoded).map_err(|error| self.damaged(height, error.to_string()))
     }
 
     /// Height of the block with a digest.
@@ -282,6 +311,31 @@ impl History {
 
     fn damaged(&self, height: u64, reason: String) -> HistoryError {
         HistoryError::Damaged { path: self.path.clone(), height, reason }
+    }
+}
+
+/// The format of the file; writes ours into a new one.
+fn open_format(database: &Database) -> Result<u64, redb::Error> {
+    let transaction = database.begin_read()?;
+    if let Some(found) = read_format(&transaction)? {
+        return Ok(found);
+    }
+    // Format 1 did not name itself, but was never without genesis.
+    if transaction.list_tables()?.next().is_some() {
+        return Ok(1);
+    }
+    drop(transaction);
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert("format", FORMAT)?;
+    transaction.commit()?;
+    Ok(FORMAT)
+}
+
+fn read_format(transaction: &redb::ReadTransaction) -> Result<Option<u64>, redb::Error> {
+    match transaction.open_table(META) {
+        Ok(table) => Ok(table.get("format")?.map(|format| format.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -36,7 +36,9 @@
 //!
 //! | module | decides |
 //! |---|---|
-//! | `block` | what a block is and how it is encoded |
+//! | `block`, `payload` | what a block is and how it is encoded |
+//! | `content` | how transactions and bundles are put together |
+//! | `namespaces`, `erasure` | what a header commits to, and the proofs of it |
 //! | `committee` | who votes, who proposes, what proves finality |
 //! | `randomness` | what each proposer must reveal |
 //! | `mempool` | what waits, and in which order it is offered |
@@ -54,7 +56,9 @@ mod archive;
 mod block;
 mod certificate;
 mod committee;
+mod content;
 mod engine;
+mod erasure;
 mod evidence;
 pub mod ffg;
 pub mod guard;
@@ -62,20 +66,25 @@ mod history;
 mod keys;
 pub mod limits;
 mod mempool;
+mod namespaces;
 mod orderer;
+mod payload;
 mod randomness;
 mod ranges;
 mod sequencer;
 #[cfg(test)]
 mod testing;
 
-pub use application::{Application, OrderOnly, Proposal, Propose, put_namespace, take_namespace};
-pub use block::{Block, DecodeError, Entry, Header, counted_bytes, entries_root, transaction_hash};
+pub use application::{Application, OrderOnly, Proposal, Propose};
+pub use block::{Block, DecodeError, Header, transaction_hash};
 pub use committee::{Committee, CommitteeError, VerifyError};
+pub use content::{Bundle, Content, Entry, Hash, Torn, Transaction};
+pub use erasure::{ErasureError, Shards, reconstruct};
 pub use evidence::EvidenceRecord;
 pub use history::HistoryError;
 pub use keys::{KeysError, ValidatorKeys};
 pub use limits::Limits;
 pub use mempool::SubmitError;
+pub use payload::{Payload, PayloadError};
 pub use randomness::{REVEAL_BYTES, mix as mix_randomness};
 pub use sequencer::{Config, FinalizedError, Sequencer, StartError};

@@ -3,22 +3,31 @@
 //! Limits that a validator checks before it votes are constants of the protocol; what one validator merely prefers
 //! (how full its own proposals are, how much it queues) is in [`Limits`].
 
-/// Bytes of one transaction (1..=131_072).
-pub const TRANSACTION_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of one transaction (1..=1 MiB).
+pub const TRANSACTION_BYTES_MAX: usize = proof::namespace::TRANSACTION_BYTES_MAX;
 
-/// Bytes that a transaction counts in a block beyond its payload.
-pub const TRANSACTION_OVERHEAD_BYTES: usize = 8;
-
-/// Bytes that a namespace counts in a block beyond its transactions.
+/// Bytes that a namespace takes in a payload beyond its transactions, each of which takes 4 more.
 pub const ENTRY_OVERHEAD_BYTES: usize = 16;
 
-/// Bytes that all entries of a valid block may count, overheads included (4 MiB).
-pub const BLOCK_PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that a payload takes beyond its namespaces and bundles.
+pub const PAYLOAD_OVERHEAD_BYTES: usize = 8;
+
+/// Bytes of the encoded payload of a block (8 MiB).
+pub const BLOCK_PAYLOAD_BYTES_MAX: usize = proof::namespace::PAYLOAD_BYTES_MAX;
+
+/// Namespaces with transactions in one block.
+pub const NAMESPACES_MAX: usize = proof::namespace::NAMESPACES_MAX as usize;
+
+/// Transactions in one block: what bounds the memory and the hashing of a block of tiny ones.
+pub const TRANSACTIONS_MAX: usize = proof::namespace::TRANSACTIONS_MAX as usize;
+
+/// Bundles in one block.
+pub const BUNDLES_MAX: usize = proof::bundle::BUNDLES_MAX as usize;
 
 /// Bytes of the application's commitment in a block; an Ethereum header takes about 700.
 pub const COMMITMENT_BYTES_MAX: usize = 4096;
 
-/// Bytes of an encoded header: fixed fields, the reveal and two digests.
+/// Bytes of an encoded header: fixed fields, the reveal, three roots and a digest.
 pub const HEADER_BYTES_MAX: usize = 512;
 
 /// Bytes of an encoded block.
@@ -64,23 +73,28 @@ pub const RECENT_BLOCKS_MAX: u64 = 64;
 /// Bytes of the evidence file; when it is full, evidence is still counted and logged.
 pub const EVIDENCE_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-const _: () =
-    assert!(TRANSACTION_BYTES_MAX + TRANSACTION_OVERHEAD_BYTES + ENTRY_OVERHEAD_BYTES <= BLOCK_PAYLOAD_BYTES_MAX);
-const _: () = assert!(BLOCK_BYTES_MAX <= FINALIZED_BYTES_MAX);
+/// Bytes that a proposal must have room for: the largest transaction alone, or the largest bundle.
+const PROPOSAL_BYTES_MIN: usize = PAYLOAD_OVERHEAD_BYTES
+    + proof::bundle::BUNDLE_BYTES_MAX
+    + proof::bundle::MEMBERS_MAX * (ENTRY_OVERHEAD_BYTES + 4 + 6)
+    + 2;
+
+const _: () = assert!(TRANSACTION_BYTES_MAX <= proof::bundle::BUNDLE_BYTES_MAX);
+const _: () = assert!(PROPOSAL_BYTES_MIN <= BLOCK_PAYLOAD_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= u32::MAX as usize);
 
 /// What one validator chooses for itself; validators may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that the entries of its own proposals may count (131_096..=4 MiB), see [`BLOCK_PAYLOAD_BYTES_MAX`].
+    /// Bytes that the payload of its own proposals may have (1_050_250..=8 MiB), see [`BLOCK_PAYLOAD_BYTES_MAX`].
     pub block_payload_bytes: usize,
     /// Namespaces with waiting transactions.
     pub namespaces: usize,
-    /// Transactions waiting in one namespace.
+    /// Transactions and bundles waiting in one namespace.
     pub namespace_transactions: usize,
     /// Bytes waiting in one namespace.
     pub namespace_bytes: usize,
-    /// Transactions waiting in all.
+    /// Transactions and bundles waiting in all.
     pub transactions: usize,
     /// Bytes waiting in all.
     pub bytes: usize,
@@ -89,7 +103,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            block_payload_bytes: 1024 * 1024,
+            block_payload_bytes: 2 * 1024 * 1024,
             namespaces: 1024,
             namespace_transactions: 16_384,
             namespace_bytes: 8 * 1024 * 1024,
@@ -102,7 +116,6 @@ impl Default for Limits {
 impl Limits {
     /// The proposal size within what any valid block may hold and any valid transaction needs.
     pub(crate) fn proposal_bytes(&self) -> usize {
-        let least = TRANSACTION_BYTES_MAX + TRANSACTION_OVERHEAD_BYTES + ENTRY_OVERHEAD_BYTES;
-        self.block_payload_bytes.clamp(least, BLOCK_PAYLOAD_BYTES_MAX)
+        self.block_payload_bytes.clamp(PROPOSAL_BYTES_MIN, BLOCK_PAYLOAD_BYTES_MAX)
     }
 }

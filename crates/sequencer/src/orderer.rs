@@ -6,11 +6,13 @@
 //! view.
 
 use crate::application::{Application, Propose};
-use crate::block::{self, Block, Entry};
+use crate::block::Block;
 use crate::committee::{Committee, check_link};
+use crate::content::Entry;
 use crate::keys::ValidatorKeys;
 use crate::limits::{ANCESTORS_MAX, CLOCK_DRIFT_MILLIS_MAX, COMMITMENT_BYTES_MAX};
 use crate::mempool::Mempool;
+use crate::payload::Payload;
 use crate::randomness;
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
@@ -34,7 +36,7 @@ pub(crate) struct Core {
     pub mempool: Mempool,
     /// Least time between two blocks.
     pub pace: Duration,
-    /// Bytes that the entries of a proposal may count.
+    /// Bytes that the payload of a proposal may have.
     pub proposal_bytes: usize,
     /// Read while the application proposes or verifies, written while it takes a final block.
     pub gate: RwLock<()>,
@@ -87,22 +89,29 @@ impl Core {
         let reveal = randomness::reveal(&self.keys.randomness, self.committee.chain_id(), height);
         let randomness = randomness::mix(&parent.randomness, &reveal);
         let timestamp_millis = now.max(parent.timestamp_millis);
-        let ordered: HashSet<_> = ancestors.iter().flat_map(|block| &block.entries).flat_map(Entry::hashes).collect();
+        let payloads = ancestors.iter().map(|block| &block.payload);
+        let ordered: HashSet<_> = payloads
+            .flat_map(|payload| payload.entries().iter().flat_map(Entry::hashes).chain(payload.bundle_hashes()))
+            .collect();
         let candidates = self.mempool.candidates(&ordered, self.proposal_bytes, height);
         let request = Propose { ancestors: &ancestors, parent, timestamp_millis, randomness, candidates };
         let proposal = self.application.propose(request)?;
         self.mempool.reject(&proposal.rejected);
-        let (entries, commitment) = (proposal.entries, proposal.commitment);
-        if let Err(reason) = block::check_entries(&entries) {
-            tracing::error!(height, reason, "the application proposed entries that cannot stand in a block");
-            return None;
-        }
+        let commitment = proposal.commitment;
+        let payload = match Payload::new(proposal.content) {
+            Ok(payload) => payload,
+            Err(error) => {
+                tracing::error!(height, %error, "the application proposed what cannot stand in a block");
+                return None;
+            }
+        };
         if commitment.len() > COMMITMENT_BYTES_MAX {
             tracing::error!(height, bytes = commitment.len(), limit = COMMITMENT_BYTES_MAX, "commitment is too large");
             return None;
         }
-        let parent = parent_digest;
-        let block = Block { parent, height, view, timestamp_millis, reveal, randomness, entries, commitment };
+        let (parent, erasure_root) = (parent_digest, payload.erasure_root());
+        let block =
+            Block { parent, height, view, timestamp_millis, reveal, randomness, erasure_root, payload, commitment };
         let digest = sha256::Digest(block.digest());
         Some(Digested::precomputed(block, digest))
     }
@@ -117,6 +126,10 @@ impl Core {
         }
         if let Err(error) = self.committee.verify_reveal(block) {
             return Verdict::Invalid(error.to_string());
+        }
+        // The other roots are in the digest as they follow from the payload.
+        if block.erasure_root != block.payload.erasure_root() {
+            return Verdict::Invalid("its erasure root is not that of its payload".to_owned());
         }
         let _gate = self.gate.read();
         let Some(ancestors) = above(self.application.finalized_height(), parent.inner(), ancestors) else {
@@ -136,7 +149,7 @@ impl Core {
                 .finalized(block)
                 .map_err(|reason| format!("the application cannot take block {}: {reason}", block.height))?;
         }
-        self.mempool.finalized(&block.entries);
+        self.mempool.finalized(&block.payload);
         self.heights.send_if_modified(|height| {
             let newer = block.height > *height;
             *height = block.height.max(*height);

@@ -332,11 +332,27 @@ impl Sequencer {
         self.0.slot.read().as_ref().ok_or(SubmitError::Stopped)?.core.mempool.submit(namespace, payload)
     }
 
+    /// Queues opaque transactions of several namespaces, in this order, that must stand in one block together and
+    /// contiguous, or not at all. Returns the name of the bundle, which is queued once, also when it became final
+    /// lately.
+    pub fn submit_bundle(&self, transactions: Vec<(u64, Bytes)>) -> Result<[u8; 32], SubmitError> {
+        self.0.slot.read().as_ref().ok_or(SubmitError::Stopped)?.core.mempool.submit_bundle(transactions)
+    }
+
     /// Final blocks from height `from` (at least 1) on with their proofs, without gaps: at most `max`,
     /// [`FINALIZED_BLOCKS_MAX`] and about 8 MiB. Empty if `from` is not final yet. Reads the disk.
     pub fn finalized(&self, from: u64, max: usize) -> Result<Vec<CertifiedBlock>, FinalizedError> {
         let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
         Ok(history.certified(from, self.height(), max.min(FINALIZED_BLOCKS_MAX))?)
+    }
+
+    /// The final block of `height` with its proof, decoded: what proofs about its namespaces are made from. `None` if
+    /// it is not final yet, and for genesis. Reads the disk.
+    pub fn block(&self, height: u64) -> Result<Option<(Block, Bytes)>, FinalizedError> {
+        let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
+        let Some(certified) = history.certified(height, self.height().min(height), 1)?.pop() else { return Ok(None) };
+        let block = history.decoded(height, certified.block.0)?;
+        Ok(Some((block, certified.certificate.0)))
     }
 
     /// Block 0, which has no certificate.

@@ -1,13 +1,15 @@
 //! A committee of four with known keys, and chains that they signed.
 
 use crate::application::OrderOnly;
-use crate::block::{Block, Entry};
+use crate::block::Block;
 use crate::certificate::{Certificate, Finalization};
 use crate::committee::{Committee, EPOCH};
+use crate::content::{Content, Entry};
 use crate::keys::ValidatorKeys;
 use crate::limits::Limits;
 use crate::mempool::Mempool;
 use crate::orderer::Core;
+use crate::payload::Payload;
 use crate::randomness;
 use bytes::Bytes;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
@@ -39,11 +41,17 @@ pub fn genesis() -> Block {
 }
 
 pub fn entry(namespace: u64, payloads: &[&'static str]) -> Entry {
-    Entry { namespace, transactions: payloads.iter().map(|text| Bytes::from_static(text.as_bytes())).collect() }
+    Entry::new(namespace, payloads.iter().map(|text| Bytes::from_static(text.as_bytes())))
+}
+
+/// A payload without bundles.
+pub fn payload(entries: Vec<Entry>) -> Payload {
+    Payload::new(Content { entries, bundles: vec![] }).unwrap()
 }
 
 /// A valid child of `parent`, proposed in `view` by whose turn it is.
 pub fn child(parent: &Block, view: u64, entries: Vec<Entry>) -> Block {
+    let payload = payload(entries);
     let proposer = keys(u64::from(committee().proposer(view)));
     let height = parent.height + 1;
     let reveal = randomness::reveal(&proposer.randomness, CHAIN_ID, height);
@@ -54,7 +62,8 @@ pub fn child(parent: &Block, view: u64, entries: Vec<Entry>) -> Block {
         timestamp_millis: parent.timestamp_millis + 200,
         randomness: randomness::mix(&parent.randomness, &reveal),
         reveal,
-        entries,
+        erasure_root: payload.erasure_root(),
+        payload,
         commitment: Bytes::new(),
     }
 }

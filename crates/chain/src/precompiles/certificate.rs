@@ -32,7 +32,9 @@ fn answer(header: &Header) -> ICertificateVerifier::FinalHeader {
         consensusView: header.view,
         timestampMillis: header.timestamp_millis,
         randomness: header.randomness,
-        entriesRoot: header.entries_root,
+        namespacesRoot: header.namespaces_root,
+        erasureRoot: header.erasure_root,
+        bundlesRoot: header.bundles_root,
         commitmentHash: header.commitment_hash,
     }
 }

@@ -10,7 +10,7 @@ use eyre::Result;
 use protocol::abi::{JOB_MARKET, SLASHING_COURT};
 use protocol::api::{JobEvent, SequencedTransaction};
 use sdk::ChainClient;
-use sequencer::{Block, transaction_hash};
+use sequencer::Block;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,11 +114,11 @@ impl Sink for Namespaces {
 
 fn opaque_transactions(block: &Block) -> Vec<SequencedTransaction> {
     let mut all = Vec::new();
-    for entry in block.entries.iter().filter(|entry| entry.namespace != SETTLEMENT) {
-        for (payload, index) in entry.transactions.iter().zip(0..) {
+    for entry in block.payload.entries().iter().filter(|entry| entry.namespace() != SETTLEMENT) {
+        for ((payload, hash), index) in entry.payloads().zip(entry.hashes()).zip(0..) {
             all.push(SequencedTransaction {
-                hash: transaction_hash(entry.namespace, payload).into(),
-                namespace: entry.namespace,
+                hash: hash.into(),
+                namespace: entry.namespace(),
                 height: block.height,
                 index,
                 timestamp_millis: block.timestamp_millis,
@@ -133,12 +133,12 @@ fn opaque_transactions(block: &Block) -> Vec<SequencedTransaction> {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use sequencer::Entry;
+    use sequencer::{Content, Entry, Payload, transaction_hash};
 
     fn block(height: u64, entries: Vec<Entry>) -> Block {
         let mut block = Block::genesis(1, 1000, Bytes::new());
         block.height = height;
-        block.entries = entries;
+        block.payload = Payload::new(Content { entries, bundles: vec![] }).unwrap();
         block
     }
 
@@ -150,10 +150,7 @@ mod tests {
         assert_eq!(sink.next_height().unwrap(), 1);
         sink.apply(&block(1, vec![])).unwrap();
         let pay = |text: &'static [u8]| Bytes::from_static(text);
-        let entries = vec![
-            Entry { namespace: 1, transactions: vec![pay(b"evm")] },
-            Entry { namespace: 7, transactions: vec![pay(b"a"), pay(b"b")] },
-        ];
+        let entries = vec![Entry::new(1, [pay(b"evm")]), Entry::new(7, [pay(b"a"), pay(b"b")])];
         sink.apply(&block(2, entries)).unwrap();
         assert_eq!(sink.next_height().unwrap(), 3);
         let kept = index.transactions(7, 0, 10).unwrap();

@@ -9,7 +9,7 @@ fn encoded_header(height: u64) -> Vec<u8> {
     [height, 3, 9_000].iter().for_each(|number| bytes.extend(number.to_be_bytes()));
     bytes.push(u8::from(height != 0));
     bytes.extend(vec![5; if height == 0 { 0 } else { REVEAL_BYTES }]);
-    bytes.extend([1; 96]);
+    bytes.extend([1; SUFFIX_BYTES]);
     bytes
 }
 

@@ -1,6 +1,7 @@
 use super::*;
-use crate::limits::HEADER_BYTES_MAX;
-use crate::testing::{child, entry, genesis};
+use crate::content::{Content, Entry};
+use crate::limits::{HEADER_BYTES_MAX, TRANSACTION_BYTES_MAX};
+use crate::testing::{child, entry, genesis, payload};
 use proptest::prelude::*;
 
 fn sample() -> Block {
@@ -23,15 +24,17 @@ fn encoding_round_trips() {
 #[test]
 fn digest_covers_every_field() {
     let block = sample();
-    let changes: [fn(&mut Block); 9] = [
+    let changes: [fn(&mut Block); 11] = [
         |b| b.parent[31] ^= 1,
         |b| b.height += 1,
         |b| b.view += 1,
         |b| b.timestamp_millis += 1,
         |b| b.reveal[95] ^= 1,
         |b| b.randomness[0] ^= 1,
-        |b| b.entries[0].namespace = 2,
-        |b| b.entries[1].transactions[0] = Bytes::from_static(b"e"),
+        |b| b.payload = payload(vec![entry(2, &["a", "bc"]), entry(7, &["d"])]),
+        |b| b.payload = payload(vec![entry(1, &["a", "bc"]), entry(7, &["e"])]),
+        |b| b.payload = with_a_bundle(),
+        |b| b.erasure_root[0] ^= 1,
         |b| b.commitment = Bytes::from_static(b"c"),
     ];
     for (i, change) in changes.iter().enumerate() {
@@ -41,11 +44,28 @@ fn digest_covers_every_field() {
     }
 }
 
+/// The entries of [`sample`], two of whose transactions are a bundle.
+fn with_a_bundle() -> Payload {
+    let position = |namespace, index| proof::bundle::Position { namespace, index };
+    let bundles = vec![crate::content::Bundle { positions: vec![position(1, 1), position(7, 0)] }];
+    Payload::new(Content { entries: sample().payload.entries().to_vec(), bundles }).unwrap()
+}
+
 #[test]
-fn digest_distinguishes_how_transactions_are_split() {
-    let of = |entries: Vec<Entry>| entries_root(&entries);
+fn roots_distinguish_how_transactions_are_split() {
+    let of = |entries| payload(entries).trees().namespaces_root;
     assert_ne!(of(vec![entry(1, &["ab"])]), of(vec![entry(1, &["a", "b"])]));
     assert_ne!(of(vec![entry(1, &["a"]), entry(2, &["b"])]), of(vec![entry(1, &["a", "b"])]));
+}
+
+#[test]
+fn a_bundle_changes_the_roots() {
+    let (alone, bundled) = (sample().payload, with_a_bundle());
+    let with = |payload: Payload| Block { payload, ..sample() }.header();
+    let (alone, bundled) = (with(alone), with(bundled));
+    assert_ne!(alone.bundles_root, bundled.bundles_root);
+    // The table of bundles moves the sections, of which the leaves of the namespaces tell.
+    assert_ne!(alone.namespaces_root, bundled.namespaces_root);
 }
 
 #[test]
@@ -65,48 +85,24 @@ fn transaction_hash_is_sha256_over_namespace_and_payload() {
 }
 
 #[test]
-fn entries_out_of_order_or_empty_do_not_decode() {
-    let with = |entries| Block { entries, ..sample() };
-    for entries in [
-        vec![entry(2, &["a"]), entry(1, &["b"])],
-        vec![entry(1, &["a"]), entry(1, &["b"])],
-        vec![entry(1, &[])],
-        vec![entry(1, &[""])],
-    ] {
-        assert!(check_entries(&entries).is_err());
-        assert!(reencode(&with(entries)).is_err());
-    }
+fn a_block_of_the_largest_payload_decodes() {
+    let full = (0..7u64).map(|namespace| Entry::new(namespace, [Bytes::from(vec![1; TRANSACTION_BYTES_MAX])]));
+    let block = Block { payload: payload(full.collect()), ..sample() };
+    assert!(block.encode().len() <= BLOCK_BYTES_MAX);
+    assert_eq!(reencode(&block).unwrap(), block);
 }
 
 #[test]
-fn transaction_of_the_largest_size_decodes_and_one_byte_more_does_not() {
-    let with = |bytes: usize| {
-        let transactions = vec![Bytes::from(vec![1; bytes])];
-        Block { entries: vec![Entry { namespace: 1, transactions }], ..sample() }
-    };
-    let largest = with(TRANSACTION_BYTES_MAX);
-    assert_eq!(reencode(&largest).unwrap(), largest);
-    assert_eq!(check_entries(&largest.entries), Ok(()));
-    assert!(reencode(&with(TRANSACTION_BYTES_MAX + 1)).is_err());
-    assert!(check_entries(&with(TRANSACTION_BYTES_MAX + 1).entries).is_err());
-}
-
-#[test]
-fn payload_of_the_largest_size_decodes_and_one_byte_more_does_not() {
-    let room = BLOCK_PAYLOAD_BYTES_MAX - ENTRY_OVERHEAD_BYTES;
-    let each = TRANSACTION_BYTES_MAX + TRANSACTION_OVERHEAD_BYTES;
-    let rest = room % each - TRANSACTION_OVERHEAD_BYTES;
-    let with = |last: usize| {
-        let mut transactions = vec![Bytes::from(vec![1; TRANSACTION_BYTES_MAX]); room / each];
-        transactions.push(Bytes::from(vec![2; last]));
-        Block { entries: vec![Entry { namespace: 1, transactions }], ..sample() }
-    };
-    let fullest = with(rest);
-    assert_eq!(counted_bytes(&fullest.entries), BLOCK_PAYLOAD_BYTES_MAX);
-    assert!(fullest.encode().len() <= BLOCK_BYTES_MAX);
-    assert_eq!(reencode(&fullest).unwrap(), fullest);
-    assert!(reencode(&with(rest + 1)).is_err());
-    assert!(check_entries(&with(rest + 1).entries).is_err());
+fn a_payload_that_breaks_a_rule_does_not_decode() {
+    let mut bytes = sample().encode().to_vec();
+    let last = bytes.len() - 1;
+    bytes.truncate(last);
+    assert!(Block::decode(bytes.clone().into()).is_err());
+    // One byte less in the length, too: the payload itself is cut.
+    let at = last - sample().payload.encoded().len() - 3;
+    let length = sample().payload.encoded().len() as u32 - 1;
+    bytes[at..at + 4].copy_from_slice(&length.to_be_bytes());
+    assert!(Block::decode(bytes.into()).unwrap_err().reason.contains("payload"));
 }
 
 #[test]
@@ -130,18 +126,17 @@ fn error_names_the_length_of_what_did_not_decode() {
     assert!(error.reason.contains(&BLOCK_BYTES_MAX.to_string()));
 }
 
-fn any_entries() -> impl Strategy<Value = Vec<Entry>> {
+fn any_payload() -> impl Strategy<Value = Payload> {
     let transaction = proptest::collection::vec(any::<u8>(), 1..64).prop_map(Bytes::from);
     let transactions = proptest::collection::vec(transaction, 1..8);
     proptest::collection::btree_map(any::<u64>(), transactions, 0..6)
-        .prop_map(|map| map.into_iter().map(|(namespace, transactions)| Entry { namespace, transactions }).collect())
+        .prop_map(|map| payload(map.into_iter().map(|(namespace, payloads)| Entry::new(namespace, payloads)).collect()))
 }
 
 proptest! {
     #[test]
-    fn any_valid_block_round_trips(entries in any_entries(), commitment in proptest::collection::vec(any::<u8>(), 0..80)) {
-        let block = Block { entries, commitment: commitment.into(), ..sample() };
-        prop_assert_eq!(check_entries(&block.entries), Ok(()));
+    fn any_valid_block_round_trips(payload in any_payload(), commitment in proptest::collection::vec(any::<u8>(), 0..80)) {
+        let block = Block { payload, commitment: commitment.into(), ..sample() };
         prop_assert_eq!(reencode(&block).unwrap(), block);
     }
 
@@ -152,8 +147,8 @@ proptest! {
     }
 
     #[test]
-    fn whatever_decodes_encodes_to_the_same_bytes(entries in any_entries(), position in any::<prop::sample::Index>(), value: u8) {
-        let mut bytes = Block { entries, ..sample() }.encode().to_vec();
+    fn whatever_decodes_encodes_to_the_same_bytes(payload in any_payload(), position in any::<prop::sample::Index>(), value: u8) {
+        let mut bytes = Block { payload, ..sample() }.encode().to_vec();
         let position = position.index(bytes.len());
         bytes[position] = value;
         if let Ok(block) = Block::decode(bytes.clone().into()) {
@@ -162,8 +157,8 @@ proptest! {
     }
 
     #[test]
-    fn a_truncated_block_does_not_decode(entries in any_entries(), cut in any::<prop::sample::Index>()) {
-        let bytes = Block { entries, ..sample() }.encode();
+    fn a_truncated_block_does_not_decode(payload in any_payload(), cut in any::<prop::sample::Index>()) {
+        let bytes = Block { payload, ..sample() }.encode();
         prop_assert!(Block::decode(bytes.slice(..cut.index(bytes.len()))).is_err());
     }
 }

@@ -38,7 +38,8 @@ fn by_light_client(committee: &Committee, certified: &CertifiedBlock) -> Verdict
         Ok(found) => {
             assert_eq!((found.digest.0, found.parent.0, found.height), (header.digest(), header.parent, header.height));
             assert_eq!((found.view, found.timestamp_millis), (header.view, header.timestamp_millis));
-            assert_eq!((found.randomness.0, found.entries_root.0), (header.randomness, header.entries_root));
+            assert_eq!((found.randomness.0, found.namespaces_root.0), (header.randomness, header.namespaces_root));
+            assert_eq!((found.erasure_root.0, found.bundles_root.0), (header.erasure_root, header.bundles_root));
             assert_eq!(found.commitment_hash.0, header.commitment_hash);
             Verdict::Final
         }
@@ -126,7 +127,8 @@ fn verdicts_agree_on_every_changed_bit_and_every_cut() {
 fn verdicts_agree_on_every_field_of_the_block() {
     let chain = chain();
     let good = certified(&chain[2], &[]);
-    let changes: [fn(&mut Block); 6] = [
+    let changes: [fn(&mut Block); 7] = [
+        |block| block.erasure_root[0] ^= 1,
         |block| block.parent[0] ^= 1,
         |block| block.view += 1,
         |block| block.timestamp_millis += 1,

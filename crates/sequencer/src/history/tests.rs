@@ -170,3 +170,28 @@ proptest! {
         prop_assert_eq!(after, before);
     }
 }
+
+#[test]
+fn a_file_of_another_format_is_refused_with_its_number() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("history.redb");
+    drop(History::open(&path).unwrap());
+    drop(History::open(&path).unwrap());
+    let change = |format: Option<u64>| {
+        let database = Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut meta = transaction.open_table(META).unwrap();
+        match format {
+            Some(format) => drop(meta.insert("format", format).unwrap()),
+            None => drop(meta.remove("format").unwrap()),
+        }
+        drop(meta);
+        transaction.open_table(BLOCKS).unwrap();
+        transaction.commit().unwrap();
+    };
+    for (written, found) in [(Some(FORMAT + 1), FORMAT + 1), (None, 1)] {
+        change(written);
+        let error = History::open(&path).err().unwrap();
+        assert!(matches!(error, HistoryError::Format { found: named, .. } if named == found), "{error}");
+    }
+}

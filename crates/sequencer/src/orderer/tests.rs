@@ -87,7 +87,7 @@ fn own_proposal_is_judged_valid_by_the_others() {
     let core = core(PACE);
     core.mempool.submit(7, "hello".into()).unwrap();
     let block = propose(&core, late()).0.unwrap();
-    assert_eq!(block.entries, vec![entry(7, &["hello"])]);
+    assert_eq!(block.payload.entries(), [entry(7, &["hello"])]);
     assert_eq!(verify(&core, vec![block, genesis()], own_view(&core), late()), Some(true));
 }
 
@@ -98,7 +98,7 @@ fn proposal_offers_nothing_that_an_ancestor_holds() {
     core.mempool.submit(7, "second".into()).unwrap();
     let parent = child(&genesis(), 1, vec![entry(7, &["first"])]);
     let block = core.build(&digested(&parent), vec![Arc::new(parent.clone())], 2, 0).unwrap();
-    assert_eq!(block.inner().entries, vec![entry(7, &["second"])]);
+    assert_eq!(block.inner().payload.entries(), [entry(7, &["second"])]);
     assert_eq!(block.inner().parent, parent.digest());
 }
 
@@ -108,7 +108,8 @@ fn blocks_that_break_a_rule_are_refused_for_ever() {
     let good = child(&genesis(), 1, vec![entry(1, &["t"])]);
     assert_eq!(verify(&core, vec![good.clone(), genesis()], 1, late()), Some(true));
     let stranger = randomness::reveal(&keys(50).randomness, CHAIN_ID, 1);
-    let changes: [Change; 5] = [
+    let changes: [Change; 6] = [
+        Box::new(|b| b.erasure_root[0] ^= 1),
         Box::new(|b| b.timestamp_millis = 999),
         Box::new(|b| b.view = 2),
         Box::new(|b| b.randomness[0] ^= 1),

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use protocol::api::CertifiedBlock;
 use sequencer::{
-    Application, Block, Committee, Config, Limits, Proposal, Propose, Sequencer, StartError, ValidatorKeys,
+    Application, Block, Committee, Config, Content, Entry, Limits, Proposal, Propose, Sequencer, StartError,
+    ValidatorKeys,
 };
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -34,7 +35,7 @@ pub struct Recorder {
 }
 
 fn poisoned(block: &Block) -> bool {
-    block.entries.iter().flat_map(|entry| &entry.transactions).any(|payload| payload == POISON)
+    block.payload.entries().iter().flat_map(Entry::payloads).any(|payload| payload == POISON)
 }
 
 fn commitment(height: u64) -> Bytes {
@@ -55,11 +56,12 @@ impl Application for Recorder {
     fn propose(&self, request: Propose<'_>) -> Option<Proposal> {
         check_ancestors(request.ancestors, request.parent, self.finalized_height());
         let height = request.height();
-        let mut entries = request.candidates;
+        let mut content = request.candidates;
         if self.corrupt.load(Ordering::SeqCst) {
-            entries = vec![sequencer::Entry { namespace: 0, transactions: vec![Bytes::from_static(POISON)] }];
+            let entries = vec![Entry::new(0, [Bytes::from_static(POISON)])];
+            content = Content { entries, bundles: vec![] };
         }
-        Some(Proposal { entries, commitment: commitment(height), rejected: vec![] })
+        Some(Proposal { content, commitment: commitment(height), rejected: vec![] })
     }
 
     fn verify(&self, ancestors: &[Arc<Block>], block: &Block) -> bool {

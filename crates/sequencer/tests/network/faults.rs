@@ -58,8 +58,8 @@ fn a_block_that_the_application_refuses_is_never_final() {
     let poisoned = cluster
         .follow(1, 1)
         .iter()
-        .flat_map(|block| block.entries.clone())
-        .any(|entry| entry.transactions.iter().any(|payload| payload == crate::cluster::POISON));
+        .flat_map(|block| block.payload.entries())
+        .any(|entry| entry.payloads().any(|payload| payload == crate::cluster::POISON));
     assert!(!poisoned);
     assert_eq!(cluster.seat(1).status().evidence, 0, "a bad block is not equivocation");
 }

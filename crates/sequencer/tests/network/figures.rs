@@ -88,7 +88,7 @@ fn figures_of_full_blocks() {
     }
     let elapsed = started.elapsed().as_secs_f64();
     let taken = cluster.recorders[0].blocks();
-    let bytes: usize = taken.range(first..).map(|(_, block)| sequencer::counted_bytes(&block.entries)).sum();
+    let bytes: usize = taken.range(first..).map(|(_, block)| block.payload.encoded().len()).sum();
     let megabytes = bytes as f64 / 1e6;
     println!("4 validators, full blocks: {:.1} MB/s final, peak {} MiB", megabytes / elapsed, peak_mebibytes());
 }

@@ -60,9 +60,8 @@ fn transactions_of_many_namespaces_are_ordered_and_read_back() {
     for namespace in [9, 1, 4] {
         let read: Vec<Bytes> = ordered
             .iter()
-            .flat_map(|block| &block.entries)
-            .filter(|entry| entry.namespace == namespace)
-            .flat_map(|entry| entry.transactions.clone())
+            .flat_map(|block| block.payload.transactions(namespace))
+            .map(|transaction| transaction.payload().clone())
             .collect();
         assert_eq!(read, (0..20).map(|i| payload(namespace, i)).collect::<Vec<_>>(), "once each, in order");
     }
@@ -86,9 +85,40 @@ fn a_transaction_sent_again_after_it_is_final_is_not_ordered_again() {
         height += 1;
         cluster.wait_for(height);
     }
+    let blocks = cluster.follow(0, 1);
     let read: Vec<_> =
-        cluster.follow(0, 1).into_iter().flat_map(|block| block.entries).flat_map(|entry| entry.transactions).collect();
+        blocks.iter().flat_map(|b| b.payload.entries()).flat_map(|entry| entry.payloads().cloned()).collect();
     assert_eq!(read, [&b"once"[..], b"twice"]);
+}
+
+#[test]
+fn a_bundle_is_ordered_whole_and_its_reader_needs_the_keys_alone() {
+    let cluster = Cluster::start(4, 20);
+    let members =
+        vec![(7, Bytes::from_static(b"buy")), (9, Bytes::from_static(b"sell")), (7, Bytes::from_static(b"pay"))];
+    let names: Vec<_> = (0..4).map(|seat| cluster.seat(seat).submit_bundle(members.clone()).unwrap()).collect();
+    assert!(names.iter().all(|name| *name == names[0]), "it has one name");
+    let mut height = 1;
+    while cluster.follow(0, 1).iter().all(|block| block.transaction_count() == 0) {
+        height += 1;
+        cluster.wait_for(height);
+    }
+    cluster.wait_for(height + 4);
+    let blocks = cluster.follow(1, 1);
+    assert_eq!(blocks.iter().map(Block::transaction_count).sum::<usize>(), 3, "once, although all of them had it");
+    let height = blocks.iter().find(|block| block.transaction_count() > 0).unwrap().height;
+
+    // Everything that a reader of namespace 7 gets from a validator that it does not trust.
+    let (block, certificate) = cluster.seat(2).block(height).unwrap().unwrap();
+    let (header, proof) = (block.header().encode(), block.payload.prove_namespace(7).encode());
+    let keys: Vec<_> = cluster.committee.keys().into_iter().map(Into::into).collect();
+    let proof = proof::namespace::NamespaceProof::decode(&proof).unwrap();
+    let trust = (cluster.committee.chain_id(), keys.as_slice());
+    let (header, transactions) = proof::namespace::read(trust, (&header, &certificate), 7, &proof).unwrap();
+    assert_eq!(transactions.iter().map(|t| t.to_vec()).collect::<Vec<_>>(), [b"buy".to_vec(), b"pay".to_vec()]);
+    let bundle = block.payload.prove_bundle(&names[0]).unwrap();
+    let found: Vec<_> = bundle.verify(header.bundles_root).unwrap().iter().map(|m| m.transaction.to_vec()).collect();
+    assert_eq!(found, [b"buy".to_vec(), b"sell".to_vec(), b"pay".to_vec()]);
 }
 
 #[test]
@@ -98,7 +128,7 @@ fn transactions_beyond_the_size_limits_are_refused() {
     let largest = Bytes::from(vec![1; limits::TRANSACTION_BYTES_MAX]);
     let larger = Bytes::from(vec![1; limits::TRANSACTION_BYTES_MAX + 1]);
     sequencer.submit(1, largest).unwrap();
-    assert_eq!(sequencer.submit(1, larger), Err(SubmitError::Size { bytes: 131_073 }));
+    assert_eq!(sequencer.submit(1, larger), Err(SubmitError::Size { bytes: 1_048_577 }));
     assert_eq!(sequencer.submit(1, Bytes::new()), Err(SubmitError::Size { bytes: 0 }));
 }
 

@@ -41,7 +41,8 @@ fn a_contract_learns_what_a_committee_finalised() {
     assert_eq!((header.digest, header.height, header.parent), (expected.digest, 2, expected.parent));
     assert_eq!((header.consensusView, header.timestampMillis), (expected.view, expected.timestamp_millis));
     assert_eq!(header.randomness, expected.randomness);
-    assert_eq!((header.entriesRoot, header.commitmentHash), (expected.entries_root, expected.commitment_hash));
+    assert_eq!((header.namespacesRoot, header.commitmentHash), (expected.namespaces_root, expected.commitment_hash));
+    assert_eq!((header.erasureRoot, header.bundlesRoot), (expected.erasure_root, expected.bundles_root));
 }
 
 #[test]
