@@ -48,8 +48,7 @@ contract Handler is System {
         vm.prank(who);
         try stakes.withdraw() {
             ++made["withdraw"];
-        }
-            catch { }
+        } catch { }
         vm.prank(who);
         stakes.claim();
         vm.prank(who);

@@ -19,7 +19,12 @@ interface Vm {
     function expectRevert(bytes calldata data) external;
     function getRecordedLogs() external returns (Log[] memory);
     function label(address account, string calldata text) external;
+    function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);
+    function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
+    function parseJsonBytesArray(string calldata json, string calldata key) external pure returns (bytes[] memory);
+    function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
     function prank(address sender) external;
+    function readFile(string calldata path) external view returns (string memory);
     function recordLogs() external;
     function roll(uint256 number) external;
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);

@@ -2,6 +2,9 @@ use super::*;
 use crate::merkle::Tree;
 use proptest::prelude::*;
 
+/// What it does, and how.
+type Change = (&'static str, fn(&mut BundleProof));
+
 fn member(namespace: u64, index: u32, text: &'static str) -> Member {
     Member { position: Position { namespace, index }, transaction: Bytes::from_static(text.as_bytes()) }
 }
@@ -41,7 +44,7 @@ fn every_bundle_is_proven_whole() {
 #[test]
 fn what_was_changed_does_not_verify() {
     let (root, honest) = prove(&bundles(), 1);
-    let changes: [(&str, fn(&mut BundleProof)); 10] = [
+    let changes: [Change; 10] = [
         ("dropped", |p| drop(p.members.pop())),
         ("added", |p| p.members.push(member(10, 0, "x"))),
         ("reordered", |p| p.members.swap(0, 1)),

@@ -4,6 +4,9 @@ use alloy_primitives::keccak256;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+/// What it does, and how.
+type Change = (&'static str, fn(&mut Vec<Bytes>));
+
 type Block = BTreeMap<u64, Vec<Bytes>>;
 
 /// First byte of the first section; any will do for a proof.
@@ -139,7 +142,7 @@ fn nothing_is_in_an_empty_block() {
 fn what_was_changed_does_not_verify() {
     let block = block_of([(3, 1), (7, 5), (9, 2)]);
     let root = naive_root(&block);
-    let changes: [(&str, fn(&mut Vec<Bytes>)); 7] = [
+    let changes: [Change; 7] = [
         ("dropped first", |t| drop(t.remove(0))),
         ("dropped last", |t| drop(t.pop())),
         ("dropped all", |t| t.clear()),

@@ -2,6 +2,9 @@ use super::*;
 use crate::merkle::Tree;
 use proptest::prelude::*;
 
+/// What it does, and how.
+type Change = (&'static str, fn(&mut ShardProof));
+
 /// Shards of some bytes; that they are a codeword is not this module's to check.
 fn prove(payload_bytes: u32, index: u32) -> (B256, ShardProof) {
     let code = Code::of(payload_bytes).unwrap();
@@ -27,7 +30,7 @@ fn the_size_of_the_payload_fixes_the_code() {
 fn shards_hold_the_payload() {
     for bytes in (1..40).map(|n| n * 4_099).chain([PAYLOAD_BYTES_MAX as u32]) {
         let code = Code::of(bytes).unwrap();
-        assert!(code.data * code.shard_bytes >= bytes && code.shard_bytes % 2 == 0, "{bytes} bytes");
+        assert!(code.data * code.shard_bytes >= bytes && code.shard_bytes.is_multiple_of(2), "{bytes} bytes");
     }
 }
 
@@ -48,7 +51,7 @@ fn every_shard_is_proven_at_its_place_only() {
 #[test]
 fn what_was_changed_does_not_verify() {
     let (root, honest) = prove(30_000, 5);
-    let changes: [(&str, fn(&mut ShardProof)); 6] = [
+    let changes: [Change; 6] = [
         ("other bytes", |p| p.shard = vec![0; p.shard.len()].into()),
         ("shorter", |p| p.shard = p.shard.slice(2..)),
         ("other size of payload", |p| p.payload_bytes += 1),
