@@ -5,6 +5,7 @@
 //! transactions are those that the pool would give next; state is the head's.
 //! Types that do not fit give −32602, methods that are not listed −32601.
 
+use super::convert::Waiting;
 pub use super::facts::{Capabilities, DeleteStrategy, Resource};
 pub use super::pending::BlockAnswer;
 pub use super::simulate::{BlockCalls, Payload, SimulatedHeader};
@@ -295,11 +296,11 @@ pub trait TxPool {
 
     /// All transactions, by sender and nonce.
     #[method(name = "content")]
-    fn content(&self) -> RpcResult<PoolContent<BySender<ByNonce<Transaction>>>>;
+    fn content(&self) -> RpcResult<PoolContent<BySender<ByNonce<Waiting>>>>;
 
     /// The transactions of one sender, by nonce.
     #[method(name = "contentFrom")]
-    fn content_from(&self, sender: Address) -> RpcResult<PoolContent<ByNonce<Transaction>>>;
+    fn content_from(&self, sender: Address) -> RpcResult<PoolContent<ByNonce<Waiting>>>;
 
     /// One line about each transaction, by sender and nonce.
     #[method(name = "inspect")]

@@ -51,6 +51,21 @@ pub(super) fn pending_transaction(tx: &PooledTransaction) -> Transaction {
     Transaction::from_transaction(Recovered::new_unchecked(tx.decoded(), tx.sender), info)
 }
 
+/// A transaction as the pool shows it: all that a block would tell is there and null.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    #[serde(flatten)]
+    transaction: Transaction,
+    block_timestamp: (),
+}
+
+impl Waiting {
+    pub(super) fn of(tx: &PooledTransaction) -> Self {
+        Self { transaction: pending_transaction(tx), block_timestamp: () }
+    }
+}
+
 /// The receipt of the transaction at `index` of a block. `blobs` are the parameters of the blob market at that block.
 pub(super) fn receipt(block: &BlockRecord, index: usize, blobs: Option<BlobParams>) -> Option<TransactionReceipt> {
     let (tx, sender) = (block.transactions.get(index)?, *block.senders.get(index)?);

@@ -11,7 +11,6 @@ use crate::BlockRecord;
 use crate::pool::{PooledTransaction, SenderContent};
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, Bytes, U64, keccak256};
-use alloy_rpc_types_eth::Transaction;
 use jsonrpsee::core::{RpcResult, async_trait};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,15 +52,15 @@ impl TxPoolServer for Namespaces {
         Ok(PoolStatus { pending: U64::from(pending), queued: U64::from(queued) })
     }
 
-    fn content(&self) -> RpcResult<PoolContent<BySender<ByNonce<Transaction>>>> {
-        Ok(by_sender(self.0.pool.content(None), convert::pending_transaction))
+    fn content(&self) -> RpcResult<PoolContent<BySender<ByNonce<convert::Waiting>>>> {
+        Ok(by_sender(self.0.pool.content(None), convert::Waiting::of))
     }
 
-    fn content_from(&self, sender: Address) -> RpcResult<PoolContent<ByNonce<Transaction>>> {
+    fn content_from(&self, sender: Address) -> RpcResult<PoolContent<ByNonce<convert::Waiting>>> {
         let content = self.0.pool.content(Some(sender)).into_iter().next();
         Ok(content.map_or_else(PoolContent::default, |content| PoolContent {
-            pending: by_nonce(&content.pending, convert::pending_transaction),
-            queued: by_nonce(&content.queued, convert::pending_transaction),
+            pending: by_nonce(&content.pending, convert::Waiting::of),
+            queued: by_nonce(&content.queued, convert::Waiting::of),
         }))
     }
 

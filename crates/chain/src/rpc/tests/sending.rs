@@ -203,6 +203,7 @@ async fn the_pool_can_be_looked_into() {
     assert_eq!(by_nonce("queued")["5"]["value"], "0x3");
     let from = world.get("txpool_contentFrom", json!([sender])).await;
     assert_eq!(from["queued"]["5"]["from"], json!(sender));
+    assert_eq!(from["queued"]["5"].get("blockTimestamp"), Some(&Value::Null));
     let inspect = world.get("txpool_inspect", json!([])).await.to_string();
     assert!(inspect.contains("3 wei + 200000 gas × 10000000000 wei"), "{inspect}");
 }
