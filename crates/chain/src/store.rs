@@ -5,6 +5,7 @@
 //! read from disk is compared with its checksum ([`pages`]), so a damaged file stops the node instead of lying. After a
 //! write that failed nothing is written any more until the chain is opened again.
 
+mod behind;
 mod draft;
 mod log_keys;
 mod migrate;
@@ -25,15 +26,17 @@ pub use verify::{Verified, verify_directory};
 use crate::{BlockRecord, ChainError, genesis::Genesis, state::Overlay};
 use alloy_genesis::ChainConfig;
 use alloy_primitives::B256;
+use behind::{Behind, Kind, Rows};
 use draft::Draft;
 use nodes::NodeLog;
 use pages::{Pages, SharedPages};
+use parking_lot::Mutex;
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, WriteTransaction};
 use std::{
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 use tables::*;
 
@@ -45,6 +48,8 @@ const FORMAT: u32 = 2;
 const PRUNE_MAX: u64 = 16;
 /// Blocks of history of a new chain, unless it is told otherwise.
 const HISTORY_BLOCKS: u64 = 10_000;
+/// Blocks of history from which on rows are written behind: what is pruned must not wait any more.
+const BEHIND_HISTORY_MIN: u64 = 2 * behind::BUCKETS;
 /// As a number of blocks of history: all of them.
 pub(crate) const ARCHIVE: u64 = u64::MAX;
 
@@ -53,6 +58,8 @@ pub(crate) struct Store {
     path: PathBuf,
     database: Database,
     history_blocks: u64,
+    /// Rows that are not in their tables yet; locked while a block is written.
+    behind: Mutex<Arc<Behind>>,
     /// Why the last write failed, if it did.
     failure: OnceLock<String>,
 }
@@ -86,11 +93,13 @@ impl Store {
         let path = dir.join(FILE);
         migrate::to_newest(dir, &path, cache_bytes)?;
         let database = open_file(dir, &path, cache_bytes)?;
-        let store = Self { path, database, history_blocks: HISTORY_BLOCKS, failure: OnceLock::new() };
+        let behind = Mutex::default();
+        let store = Self { path, database, history_blocks: HISTORY_BLOCKS, behind, failure: OnceLock::new() };
         let found = u32::from_be_bytes(array(&store.meta(META_FORMAT)?, META_FORMAT)?);
         if found > FORMAT {
             return Err(ChainError::Format { path: store.path, found, supported: FORMAT });
         }
+        store.settle()?;
         Ok(store)
     }
 
@@ -115,7 +124,18 @@ impl Store {
 
     /// All tables as they are now.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, ChainError> {
-        Snapshot::open(self.database.begin_read()?)
+        let behind = self.behind.lock();
+        Snapshot::open(self.database.begin_read()?, behind.clone())
+    }
+
+    /// Moves the rows that waited when the chain was last closed to their tables.
+    fn settle(&self) -> Result<(), ChainError> {
+        let transaction = begin(&self.database)?;
+        Behind::settle(&transaction).map_err(|error| match error {
+            ChainError::Decode { .. } => self.corrupt(error),
+            other => other,
+        })?;
+        Ok(transaction.commit()?)
     }
 
     /// Writes a block and its effect on top of the last one; durable when this returns.
@@ -134,16 +154,19 @@ impl Store {
     }
 
     fn write(&self, record: &BlockRecord, overlay: &Overlay) -> Result<(), ChainError> {
+        let mut behind = self.behind.lock();
         let transaction = begin(&self.database)?;
-        let mut log = NodeLog::new(record.number());
-        write_state(&transaction, overlay, &mut log)?;
-        log.write(&transaction)?;
-        write_history(&transaction, overlay)?;
-        write_block(&transaction, record)?;
+        let mut rows = Rows::new(record.number());
+        write_state(&transaction, overlay, &mut rows)?;
+        write_history(&transaction, overlay, &mut rows)?;
+        write_block(&transaction, record, &mut rows)?;
+        let nodes_from = nodes::table_for(&transaction, record.number(), rows.count(Kind::Node))?;
+        let next = behind.append(&transaction, rows.finish(nodes_from), self.history_blocks >= BEHIND_HISTORY_MIN)?;
         if self.history_blocks != ARCHIVE {
             prune(&transaction, record.number().saturating_sub(self.history_blocks))?;
         }
         transaction.commit()?;
+        *behind = Arc::new(next);
         Ok(())
     }
 
@@ -213,8 +236,10 @@ fn create(dir: &Path, genesis: &Genesis, cache_bytes: usize) -> Result<(), Chain
         let config = serde_json::to_vec(ethereum.config()).map_err(|error| ChainError::Execution(error.to_string()))?;
         write_meta(&transaction, META_ETHEREUM, &config)?;
     }
-    write_state(&transaction, &genesis.overlay, &mut NodeLog::new(0))?;
-    write_block(&transaction, &genesis.record)?;
+    // Before block 0 there is no history, and it has no transactions.
+    let mut rows = Rows::new(0);
+    write_state(&transaction, &genesis.overlay, &mut rows)?;
+    write_block(&transaction, &genesis.record, &mut rows)?;
     transaction.commit()?;
     draft.finish()
 }
@@ -282,8 +307,9 @@ fn write_meta(transaction: &WriteTransaction, key: &str, value: &[u8]) -> Result
 }
 
 /// New flat values and trie nodes, in key order, which keeps the writes of a B-tree close together. The nodes that are
-/// replaced go to `log`.
-fn write_state(transaction: &WriteTransaction, overlay: &Overlay, log: &mut NodeLog) -> Result<(), ChainError> {
+/// replaced go to `rows`.
+fn write_state(transaction: &WriteTransaction, overlay: &Overlay, rows: &mut Rows) -> Result<(), ChainError> {
+    let mut log = NodeLog::new(rows);
     let mut accounts = transaction.open_table(ACCOUNTS)?;
     for (address, change) in sorted(&overlay.accounts) {
         match change.new {
@@ -325,36 +351,32 @@ fn write_state(transaction: &WriteTransaction, overlay: &Overlay, log: &mut Node
 }
 
 /// Old flat values, by key and then height, and the keys by height for pruning.
-fn write_history(transaction: &WriteTransaction, overlay: &Overlay) -> Result<(), ChainError> {
+fn write_history(transaction: &WriteTransaction, overlay: &Overlay, rows: &mut Rows) -> Result<(), ChainError> {
     let mut changed = ChangedKeys::default();
-    let mut accounts = transaction.open_table(ACCOUNT_HISTORY)?;
-    for (address, change) in sorted(&overlay.accounts) {
+    for (address, change) in &overlay.accounts {
         let old = change.old.as_ref().map(encode_account).unwrap_or_default();
-        accounts.insert(&account_history_key(*address, overlay.number), old.as_slice())?;
+        rows.push(Kind::Account, &account_history_key(*address, overlay.number), &[&old]);
         changed.accounts.push(*address);
     }
-    let mut storage = transaction.open_table(STORAGE_HISTORY)?;
-    for ((address, slot), change) in sorted(&overlay.storage) {
+    for ((address, slot), change) in &overlay.storage {
         let old = change.old.to_be_bytes_trimmed_vec();
-        storage.insert(&slot_history_key(*address, *slot, overlay.number), old.as_slice())?;
+        rows.push(Kind::Slot, &slot_history_key(*address, *slot, overlay.number), &[&old]);
         changed.slots.push((*address, *slot));
     }
+    changed.accounts.sort_unstable();
+    changed.slots.sort_unstable();
     transaction.open_table(CHANGED)?.insert(overlay.number, changed.encode().as_slice())?;
     Ok(())
 }
 
-fn write_block(transaction: &WriteTransaction, record: &BlockRecord) -> Result<(), ChainError> {
+fn write_block(transaction: &WriteTransaction, record: &BlockRecord, rows: &mut Rows) -> Result<(), ChainError> {
     let number = record.number();
     transaction.open_table(HEADERS)?.insert(number, encode_header(record).as_slice())?;
     transaction.open_table(BODIES)?.insert(number, encode_body(record).as_slice())?;
     transaction.open_table(RECEIPTS)?.insert(number, encode_receipts(&record.receipts).as_slice())?;
     transaction.open_table(NUMBERS)?.insert(&record.hash.0, number)?;
-    let mut transactions = transaction.open_table(TRANSACTIONS)?;
-    let mut hashes: Vec<_> = record.transactions.iter().map(|item| item.tx_hash().0).zip(0u32..).collect();
-    // In key order, like everything above.
-    hashes.sort_unstable();
-    for (hash, index) in hashes {
-        transactions.insert(&hash, (number, index))?;
+    for (index, item) in (0..).zip(&record.transactions) {
+        rows.push(Kind::Transaction, &item.tx_hash().0, &[&behind::encode_position(number, index)]);
     }
     log_keys::write(transaction, record)?;
     write_meta(transaction, META_HEAD, &number.to_be_bytes())

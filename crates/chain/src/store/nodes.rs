@@ -8,12 +8,16 @@
 //! together, which a table ordered by path alone could not give; and what is no longer wanted goes a table at a time.
 //! A lookup visits the tables after its height, so it costs in proportion to what changed since, not to the blocks.
 
-use super::tables::array;
+use super::{
+    behind::{Behind, Kind, Rows},
+    tables::array,
+};
 use crate::ChainError;
 use alloy_primitives::B256;
 use alloy_rlp::Header;
 use alloy_trie::Nibbles;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use std::sync::Arc;
 
 /// Rows from which on the next block begins a table of its own.
 const ROWS_MAX: u64 = 1 << 16;
@@ -34,23 +38,28 @@ const WHOLE: u8 = 0;
 /// Value of a row: a mask and the children of a branch that differ.
 const CHANGED_CHILDREN: u8 = 1;
 
-type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
+/// First byte of the key of a row of the account trie.
+const ACCOUNT_TRIE: u8 = 0;
+/// First byte of the key of a row of a storage trie.
+const STORAGE_TRIE: u8 = 1;
 
-/// The nodes one block replaces.
-pub(super) struct NodeLog {
-    number: u64,
-    rows: Vec<(Vec<u8>, Vec<u8>)>,
+type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// Notes which nodes a block replaces.
+pub(super) struct NodeLog<'a> {
+    rows: &'a mut Rows,
 }
 
 /// The rows of a snapshot, oldest table first.
 pub(super) struct NodeHistory {
-    tables: Vec<(u64, Rows)>,
+    tables: Vec<(u64, Table)>,
+    behind: Arc<Behind>,
 }
 
-impl NodeLog {
-    /// For the block of this height.
-    pub(super) fn new(number: u64) -> Self {
-        Self { number, rows: Vec::new() }
+impl<'a> NodeLog<'a> {
+    /// Adds to the rows of a block.
+    pub(super) fn new(rows: &'a mut Rows) -> Self {
+        Self { rows }
     }
 
     /// Notes that the node at `path` (in the account trie, or in the storage trie of a hashed address) changes.
@@ -58,39 +67,62 @@ impl NodeLog {
         if old == new {
             return;
         }
+        let number = self.rows.number();
         let difference = match (old, new) {
-            (Some(old), Some(new)) if !self.number.is_multiple_of(FULL_BLOCKS) => changed_children(old, new),
+            (Some(old), Some(new)) if !number.is_multiple_of(FULL_BLOCKS) => changed_children(old, new),
             _ => None,
         };
-        let value = difference.unwrap_or_else(|| [&[WHOLE], old.unwrap_or_default()].concat());
-        self.rows.push((row_key(owner, path, self.number), value));
-    }
-
-    /// Writes the rows.
-    pub(super) fn write(mut self, transaction: &WriteTransaction) -> Result<(), ChainError> {
-        self.rows.sort_unstable();
-        let mut epochs = transaction.open_table(NODE_EPOCHS)?;
-        let newest = epochs.last()?.map(|(first, rows)| (first.value(), rows.value()));
-        let (first, count) = newest.filter(|(_, rows)| *rows < ROWS_MAX).unwrap_or((self.number, 0));
-        let name = table_name(first);
-        let mut table = transaction.open_table(definition(&name))?;
-        for (key, value) in &self.rows {
-            table.insert(key.as_slice(), value.as_slice())?;
+        let key = row_key(owner, path, number);
+        match difference {
+            Some(row) => self.rows.push(Kind::Node, &key, &[&row]),
+            None => self.rows.push(Kind::Node, &key, &[&[WHOLE], old.unwrap_or_default()]),
         }
-        epochs.insert(first, count + self.rows.len() as u64)?;
-        Ok(())
+    }
+}
+
+/// Chooses the table for so many rows of a block, and returns its lowest height.
+pub(super) fn table_for(transaction: &WriteTransaction, number: u64, rows: u64) -> Result<u64, ChainError> {
+    let mut epochs = transaction.open_table(NODE_EPOCHS)?;
+    let newest = epochs.last()?.map(|(first, rows)| (first.value(), rows.value()));
+    let (first, count) = newest.filter(|(_, rows)| *rows < ROWS_MAX).unwrap_or((number, 0));
+    // Readers open it before the first row is there.
+    transaction.open_table(definition(&table_name(first)))?;
+    epochs.insert(first, count + rows)?;
+    Ok(first)
+}
+
+/// Writes rows in the order of their keys into a table that [`table_for`] chose.
+pub(super) fn write<'a>(
+    transaction: &WriteTransaction,
+    first: u64,
+    rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<(), ChainError> {
+    let name = table_name(first);
+    let mut table = transaction.open_table(definition(&name))?;
+    for (key, value) in rows {
+        table.insert(key, value)?;
+    }
+    Ok(())
+}
+
+/// A byte of a row's key that is spread evenly, and in the order of the keys of one trie.
+pub(super) fn spread(key: &[u8]) -> u8 {
+    let byte = |at: usize| key.get(at).copied().unwrap_or_default();
+    match byte(0) {
+        ACCOUNT_TRIE => byte(2),
+        _ => byte(1).wrapping_add(byte(34)),
     }
 }
 
 impl NodeHistory {
-    pub(super) fn open(transaction: &ReadTransaction) -> Result<Self, ChainError> {
+    pub(super) fn open(transaction: &ReadTransaction, behind: Arc<Behind>) -> Result<Self, ChainError> {
         let mut tables = Vec::new();
         for entry in transaction.open_table(NODE_EPOCHS)?.iter()? {
             let first = entry?.0.value();
             let name = table_name(first);
             tables.push((first, transaction.open_table(definition(&name))?));
         }
-        Ok(Self { tables })
+        Ok(Self { tables, behind })
     }
 
     /// The node at `path` after block `number`, if a later block changed it; `today` reads the node as it is now.
@@ -103,22 +135,39 @@ impl NodeHistory {
     ) -> Result<Option<Vec<u8>>, ChainError> {
         let (from, to) = (row_key(owner, path, number + 1), row_key(owner, path, u64::MAX));
         let begin = self.tables.partition_point(|(first, _)| *first <= number + 1).saturating_sub(1);
-        let mut branch = PastBranch::default();
+        let mut past = Past::default();
         for (_, table) in &self.tables[begin..] {
             for row in table.range::<&[u8]>(from.as_slice()..=to.as_slice())? {
-                let row = row?.1;
-                match row.value().split_first() {
-                    Some((&WHOLE, [])) => return branch.over(None),
-                    Some((&WHOLE, node)) => return branch.over(Some(node.to_vec())),
-                    Some((&CHANGED_CHILDREN, children)) => branch.take(children)?,
-                    _ => return Err(damaged("its row is of no kind")),
-                }
-                if branch.is_complete() {
-                    return branch.over(None);
+                if let Some(node) = past.take(row?.1.value())? {
+                    return Ok(node);
                 }
             }
         }
-        branch.over(today()?)
+        for row in self.behind.values(Kind::Node, &from, &to) {
+            if let Some(node) = past.take(row)? {
+                return Ok(node);
+            }
+        }
+        past.0.over(today()?)
+    }
+}
+
+/// A node of the past in the making.
+#[derive(Default)]
+struct Past(PastBranch);
+
+impl Past {
+    /// Takes the next later row; the node, if it is known now.
+    fn take(&mut self, row: &[u8]) -> Result<Option<Option<Vec<u8>>>, ChainError> {
+        match row.split_first() {
+            Some((&WHOLE, [])) => std::mem::take(&mut self.0).over(None).map(Some),
+            Some((&WHOLE, node)) => std::mem::take(&mut self.0).over(Some(node.to_vec())).map(Some),
+            Some((&CHANGED_CHILDREN, children)) => {
+                self.0.take(children)?;
+                if self.0.is_complete() { std::mem::take(&mut self.0).over(None).map(Some) } else { Ok(None) }
+            }
+            _ => Err(damaged("its row is of no kind")),
+        }
     }
 }
 
@@ -199,7 +248,7 @@ fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
 /// Trie, length and nibbles of the path, height. The length keeps rows of a longer path out of a range over heights.
 fn row_key(owner: Option<B256>, path: &Nibbles, number: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + 32 + 1 + 32 + 8);
-    key.push(u8::from(owner.is_some()));
+    key.push(if owner.is_some() { STORAGE_TRIE } else { ACCOUNT_TRIE });
     key.extend_from_slice(owner.as_ref().map_or(&[], |owner| owner.as_slice()));
     key.push(path.len() as u8);
     key.extend_from_slice(&path.pack());

@@ -1,6 +1,7 @@
 //! The store as it was at one moment.
 
 use super::{
+    behind::{Behind, Kind, decode_position},
     log_keys::{LogKeys, META_LOG_KEYS_FROM},
     nodes::NodeHistory,
     tables::*,
@@ -11,13 +12,15 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::{Nibbles, TrieAccount};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 type Table<K, V> = ReadOnlyTable<K, V>;
 
 /// Every table, frozen. Cheap to share, and it keeps the pages it shows from being reused while it lives.
 pub(crate) struct Snapshot {
     transaction: ReadTransaction,
+    /// What is in no table yet.
+    behind: Arc<Behind>,
     /// Opened when first asked for.
     node_history: OnceLock<NodeHistory>,
     meta: Table<&'static str, &'static [u8]>,
@@ -37,7 +40,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn open(transaction: ReadTransaction) -> Result<Self, ChainError> {
+    pub(super) fn open(transaction: ReadTransaction, behind: Arc<Behind>) -> Result<Self, ChainError> {
         Ok(Self {
             meta: transaction.open_table(META)?,
             log_keys: LogKeys::open(&transaction)?,
@@ -54,6 +57,7 @@ impl Snapshot {
             account_history: transaction.open_table(ACCOUNT_HISTORY)?,
             storage_history: transaction.open_table(STORAGE_HISTORY)?,
             node_history: OnceLock::new(),
+            behind,
             transaction,
         })
     }
@@ -97,8 +101,8 @@ impl Snapshot {
     ) -> Result<Option<Option<TrieAccount>>, ChainError> {
         let (from, to) = (account_history_key(address, number + 1), account_history_key(address, u64::MAX));
         match self.account_history.range::<&[u8; 28]>(&from..=&to)?.next() {
-            Some(entry) => Ok(Some(decode_account(entry?.1.value())?)),
-            None => Ok(None),
+            Some(entry) => decode_account(entry?.1.value()).map(Some),
+            None => self.behind.first(Kind::Account, &from, &to).map(decode_account).transpose(),
         }
     }
 
@@ -111,8 +115,8 @@ impl Snapshot {
     pub(crate) fn storage_after(&self, address: Address, slot: U256, number: u64) -> Result<Option<U256>, ChainError> {
         let (from, to) = (slot_history_key(address, slot, number + 1), slot_history_key(address, slot, u64::MAX));
         match self.storage_history.range::<&[u8; 60]>(&from..=&to)?.next() {
-            Some(entry) => Ok(Some(decode_word(entry?.1.value())?)),
-            None => Ok(None),
+            Some(entry) => decode_word(entry?.1.value()).map(Some),
+            None => self.behind.first(Kind::Slot, &from, &to).map(decode_word).transpose(),
         }
     }
 
@@ -147,7 +151,7 @@ impl Snapshot {
         match self.node_history.get() {
             Some(history) => Ok(history),
             None => {
-                let history = NodeHistory::open(&self.transaction)?;
+                let history = NodeHistory::open(&self.transaction, self.behind.clone())?;
                 Ok(self.node_history.get_or_init(|| history))
             }
         }
@@ -177,7 +181,11 @@ impl Snapshot {
     }
 
     pub(crate) fn transaction(&self, hash: B256) -> Result<Option<(u64, usize)>, ChainError> {
-        let place = self.transactions.get(&hash.0)?.map(|place| place.value());
+        let waiting = self.behind.first(Kind::Transaction, &hash.0, &hash.0).map(decode_position).transpose()?;
+        let place = match waiting {
+            None => self.transactions.get(&hash.0)?.map(|place| place.value()),
+            waiting => waiting,
+        };
         Ok(place.map(|(number, index)| (number, index as usize)))
     }
 
@@ -222,17 +230,21 @@ impl Snapshot {
         let from = slot_history_key(address, U256::ZERO, 0);
         let to = slot_history_key(address, U256::MAX, u64::MAX);
         let mut slots = BTreeSet::new();
-        for (read, entry) in self.storage_history.range::<&[u8; 60]>(&from..=&to)?.enumerate() {
-            if read >= max {
-                return Ok(None);
-            }
-            let (key, _) = entry?;
-            let (slot, height) = key.value()[20..].split_at(32);
+        let mut read = 0;
+        let mut note = |key: &[u8]| {
+            let (slot, height) = key[20..].split_at(32);
             if height > number.to_be_bytes().as_slice() {
                 slots.insert(U256::from_be_slice(slot));
             }
+            read += 1;
+            read <= max
+        };
+        for entry in self.storage_history.range::<&[u8; 60]>(&from..=&to)? {
+            if !note(entry?.0.value()) {
+                return Ok(None);
+            }
         }
-        Ok(Some(slots))
+        Ok(self.behind.keys(Kind::Slot, &from, &to).all(note).then_some(slots))
     }
 
     /// The slots of an account, in order.

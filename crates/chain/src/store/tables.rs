@@ -132,6 +132,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), ChainE
     transaction.open_table(ACCOUNT_HISTORY)?;
     transaction.open_table(STORAGE_HISTORY)?;
     transaction.open_table(CHANGED)?;
+    transaction.open_table(super::behind::BEHIND)?;
     transaction.open_table(super::nodes::NODE_EPOCHS)?;
     transaction.open_table(super::log_keys::LOG_KEYS)?;
     Ok(())

@@ -10,7 +10,7 @@
 //! header, against which the imported state is hashed from scratch. Nothing of the trie is in the file.
 
 use super::{
-    Draft, FILE, META_HISTORY, NodeLog, Snapshot, Store, begin, create_tables, scratch, tables::*, verify,
+    Draft, FILE, META_HISTORY, Rows, Snapshot, Store, begin, create_tables, scratch, tables::*, verify,
     write_history_from, write_identity, write_meta,
 };
 use crate::{
@@ -197,7 +197,7 @@ fn build(rows: &mut RowReader, draft: &Draft) -> Result<Exported, ChainError> {
 }
 
 fn snapshot_of(draft: &Draft) -> Result<Snapshot, ChainError> {
-    Snapshot::open(draft.database().begin_read()?)
+    Snapshot::open(draft.database().begin_read()?, Default::default())
 }
 
 /// Writes the next rows; `None` after the last one.
@@ -353,7 +353,7 @@ fn write_nodes(draft: &Draft, storage: &[(B256, TrieNodes)], accounts: TrieNodes
     for (owner, nodes) in storage {
         overlay.storage_nodes.insert(*owner, nodes.iter().cloned().collect());
     }
-    super::write_state(&transaction, &overlay, &mut NodeLog::new(0))?;
+    super::write_state(&transaction, &overlay, &mut Rows::new(0))?;
     transaction.commit()?;
     Ok(())
 }

@@ -32,23 +32,30 @@ fn nodes() -> impl Strategy<Value = Option<Vec<u8>>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Two tries, one path each and one below it, random nodes per block, tables of a few rows, any beginning.
+    /// Two tries, one path each and one below it, random nodes per block, tables of a few rows, any beginning, rows in
+    /// their tables or behind.
     #[test]
     fn every_node_of_every_block_is_found_again(
         first in 250..260u64,
-        versions in prop::collection::vec((nodes(), nodes(), nodes()), 2..20),
+        versions in prop::collection::vec((nodes(), nodes(), nodes()), 2..40),
+        waits in any::<u64>(),
     ) {
         let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
         let owner = Some(keccak256([1]));
         let (short, long) = (Nibbles::from_nibbles([1]), Nibbles::from_nibbles([1, 0]));
         let transaction = database.begin_write().unwrap();
         transaction.open_table(NODE_EPOCHS).unwrap();
+        let mut behind = Behind::default();
         for (number, pair) in (first + 1..).zip(versions.windows(2)) {
-            let mut log = NodeLog::new(number);
+            let mut rows = Rows::new(number);
+            let mut log = NodeLog::new(&mut rows);
             log.replaced(None, &short, pair[0].0.as_deref(), pair[1].0.as_deref());
             log.replaced(None, &long, pair[0].1.as_deref(), pair[1].1.as_deref());
             log.replaced(owner, &short, pair[0].2.as_deref(), pair[1].2.as_deref());
-            log.write(&transaction).unwrap();
+            let nodes_from = table_for(&transaction, number, rows.count(Kind::Node)).unwrap();
+            // Mostly everything may wait, and now and then nothing.
+            let may_wait = waits.rotate_right(number as u32) & 7 != 0;
+            behind = behind.append(&transaction, rows.finish(nodes_from), may_wait).unwrap();
             if number % 4 == 0 {
                 // As if the table were full.
                 let mut epochs = transaction.open_table(NODE_EPOCHS).unwrap();
@@ -57,7 +64,7 @@ proptest! {
             }
         }
         transaction.commit().unwrap();
-        let history = NodeHistory::open(&database.begin_read().unwrap()).unwrap();
+        let history = NodeHistory::open(&database.begin_read().unwrap(), Arc::new(behind)).unwrap();
         let today = versions.last().unwrap();
         for (number, version) in (first..).zip(&versions) {
             let found = |owner, path, today: &Option<Vec<u8>>| history.node_after(owner, path, number, || Ok(today.clone()));
