@@ -26,14 +26,15 @@ use commonware_consensus::{Reporter, Reporters};
 use commonware_cryptography::certificate::ConstantProvider;
 use commonware_cryptography::{ChaCha20Poly1305, Digested, Sha256, Signer as _, ed25519, sha256};
 use commonware_p2p::authenticated::lookup::{self, Network};
-use commonware_p2p::{Address, AddressableManager as _};
+use commonware_p2p::{Address, AddressableManager as _, Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
-use commonware_runtime::{Handle, Quota, Spawner as _, Supervisor as _, tokio::Context};
+use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage, Supervisor as _, tokio::Context};
 use commonware_stream::cups::{self, Cups};
 use commonware_stream::sake::{self, Sake};
 use commonware_utils::acknowledgement::Exact;
 use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize, ordered::Map};
+use rand_core::CryptoRng;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -70,6 +71,9 @@ const CHANNEL_CERTIFICATES: u64 = 1;
 const CHANNEL_RESOLVER: u64 = 2;
 const CHANNEL_BLOCKS: u64 = 3;
 const CHANNEL_BACKFILL: u64 = 4;
+/// Every channel, in the order of [`Links::channels`].
+pub(crate) const CHANNELS: [u64; 5] =
+    [CHANNEL_VOTES, CHANNEL_CERTIFICATES, CHANNEL_RESOLVER, CHANNEL_BLOCKS, CHANNEL_BACKFILL];
 
 /// How long a validator waits before it gives up a view.
 #[derive(Clone, Copy, Debug)]
@@ -90,13 +94,32 @@ impl Timeouts {
     }
 }
 
+/// What the actors run on: threads, clock and disk of this machine, or a simulation of them.
+pub(crate) trait Runtime: Clock + CryptoRng + Metrics + Spawner + Storage {}
+
+impl<E: Clock + CryptoRng + Metrics + Spawner + Storage> Runtime for E {}
+
+/// What a validator hears its peers through.
+pub(crate) struct Links<S, R, O> {
+    /// One for each of [`CHANNELS`].
+    pub channels: [(S, R); CHANNELS.len()],
+    /// Knows the peers, and blocks those who send what no honest one sends.
+    pub oracle: O,
+}
+
+/// Messages that a peer may send on a channel.
+pub(crate) fn quota(_channel: u64) -> Quota {
+    Quota::per_second(PEER_MESSAGES_PER_SECOND)
+}
+
 /// What the engine of one validator needs.
 pub(crate) struct Setup {
     pub core: Arc<Core>,
     pub history: Arc<History>,
     pub evidence: EvidenceLog,
     pub genesis: Block,
-    pub listen: SocketAddr,
+    /// Begins the names of the engine's files: for validators that share a disk.
+    pub prefix: String,
 }
 
 /// Hands final blocks from the engine to [`deliver_all`].
@@ -118,8 +141,9 @@ impl Reporter for Delivery {
 type PeerNetwork = Network<Context, Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>>;
 type Oracle = lookup::Oracle<ed25519::PublicKey>;
 
-fn network(context: &Context, setup: &Setup) -> (PeerNetwork, Oracle) {
-    let (committee, signer) = (&setup.core.committee, setup.core.keys.consensus.clone());
+/// The committee's network, over TCP.
+fn network(context: &Context, core: &Core, listen: SocketAddr) -> (PeerNetwork, Oracle) {
+    let (committee, signer) = (&core.committee, core.keys.consensus.clone());
     let handshake = Sake {
         signer,
         synchrony_bound: Duration::from_secs(5),
@@ -130,7 +154,7 @@ fn network(context: &Context, setup: &Setup) -> (PeerNetwork, Oracle) {
     let mut config = lookup::Config::local(
         Cups::new(handshake, cups::Version::V1),
         committee.namespace(),
-        setup.listen,
+        listen,
         size,
         MESSAGE_BYTES_MAX as u32,
         MAILBOX,
@@ -149,8 +173,16 @@ fn network(context: &Context, setup: &Setup) -> (PeerNetwork, Oracle) {
 }
 
 /// Runs a validator until one of its parts ends, which none does by itself. Returns the name of that part.
-pub(crate) async fn run(context: Context, setup: Setup, ready: tokio::sync::oneshot::Sender<()>) -> &'static str {
-    let parts = start(context, setup).await;
+pub(crate) async fn run(
+    context: Context,
+    setup: Setup,
+    listen: SocketAddr,
+    ready: tokio::sync::oneshot::Sender<()>,
+) -> &'static str {
+    let (mut network, oracle) = network(&context, &setup.core, listen);
+    let channels = CHANNELS.map(|channel| network.register(channel, quota(channel)));
+    let mut parts = start(context, setup, Links { channels, oracle }).await;
+    parts.push(("network", network.start()));
     let _ = ready.send(());
     let endings = parts.into_iter().map(|(name, handle)| {
         Box::pin(async move {
@@ -161,13 +193,16 @@ pub(crate) async fn run(context: Context, setup: Setup, ready: tokio::sync::ones
     futures::future::select_all(endings).await.0
 }
 
-async fn start(context: Context, setup: Setup) -> Vec<(&'static str, Handle<()>)> {
-    let (mut network, oracle) = network(&context, &setup);
-    let quota = Quota::per_second(PEER_MESSAGES_PER_SECOND);
-    let [votes, certificates, fetches, blocks, backfill] =
-        [CHANNEL_VOTES, CHANNEL_CERTIFICATES, CHANNEL_RESOLVER, CHANNEL_BLOCKS, CHANNEL_BACKFILL]
-            .map(|channel| network.register(channel, quota));
-    let Setup { core, history, evidence, genesis, .. } = setup;
+/// Starts the actors of a validator. They end when `context` does.
+pub(crate) async fn start<E, S, R, O>(context: E, setup: Setup, links: Links<S, R, O>) -> Vec<(&'static str, Handle<()>)>
+where
+    E: Runtime,
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    R: Receiver<PublicKey = ed25519::PublicKey>,
+    O: Blocker<PublicKey = ed25519::PublicKey> + Provider<PublicKey = ed25519::PublicKey> + Clone,
+{
+    let Links { channels: [votes, certificates, fetches, blocks, backfill], oracle } = links;
+    let Setup { core, history, evidence, genesis, prefix } = setup;
     let public_key = core.keys.consensus.public_key();
     let scheme =
         Scheme::signer(core.committee.namespace(), core.committee.participants().clone(), core.keys.consensus.clone())
@@ -184,7 +219,7 @@ async fn start(context: Context, setup: Setup) -> Vec<(&'static str, Handle<()>)
             provider: ConstantProvider::<Scheme, Epoch>::new(scheme.clone()),
             epocher: epocher.clone(),
             start: marshal::Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
-            partition_prefix: "marshal".to_owned(),
+            partition_prefix: format!("{prefix}marshal"),
             mailbox_size: MAILBOX,
             view_retention: VIEWS_KEPT,
             prunable_items_per_section: NZU64!(64),
@@ -243,7 +278,7 @@ async fn start(context: Context, setup: Setup) -> Vec<(&'static str, Handle<()>)
             reporter: Reporters::from((orderer, Reporters::from((mailbox, evidence)))),
             track_historical_votes: true,
             strategy: Sequential,
-            partition: "simplex".to_owned(),
+            partition: format!("{prefix}simplex"),
             mailbox_size: MAILBOX,
             epoch: EPOCH,
             floor: simplex::Floor::Genesis(genesis_digest),
@@ -264,7 +299,6 @@ async fn start(context: Context, setup: Setup) -> Vec<(&'static str, Handle<()>)
         ("broadcast", broadcast.start(blocks)),
         ("marshal", marshal.start(Delivery(final_blocks), buffer, repairs)),
         ("delivery", delivery),
-        ("network", network.start()),
         ("simplex", simplex.start(votes, certificates, fetches)),
     ]
 }

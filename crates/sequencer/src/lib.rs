@@ -48,6 +48,7 @@
 //! | [`ffg`] | which blocks two thirds of the stake finalise |
 //! | [`guard`] | what a validator may sign after what it signed |
 //! | `sequencer` | life and death of a validator |
+//! | [`simulated`] | the same validator in a simulation |
 
 #![warn(missing_docs)]
 
@@ -72,6 +73,7 @@ mod payload;
 mod randomness;
 mod ranges;
 mod sequencer;
+pub mod simulated;
 #[cfg(test)]
 mod testing;
 

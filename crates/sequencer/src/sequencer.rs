@@ -217,6 +217,53 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
     Ok(stored)
 }
 
+/// A validator that takes no part yet.
+pub(crate) struct Prepared {
+    pub seat: u32,
+    /// Of its directory.
+    pub lock: File,
+    pub setup: Setup,
+    /// Height of the application.
+    pub height: u64,
+}
+
+/// Opens what a validator keeps and brings its application up to date. `reachable` is asked between taking the
+/// directory and using it. Blocks the thread.
+pub(crate) fn prepare(
+    config: Config,
+    application: Arc<dyn Application>,
+    reachable: impl FnOnce() -> Result<(), StartError>,
+) -> Result<Prepared, StartError> {
+    let Config { keys, committee, listen: _, directory, genesis_timestamp_millis, block_millis, limits } = config;
+    if block_millis > BLOCK_MILLIS_MAX {
+        return Err(StartError::Pace { millis: block_millis });
+    }
+    let seat = committee
+        .seat(&keys.public_key())
+        .filter(|seat| committee.owns(*seat, &keys))
+        .ok_or_else(|| StartError::NotAMember { public_key: keys.public_key(), validators: committee.size() })?;
+    let lock = lock_directory(&directory)?;
+    reachable()?;
+    let genesis = Block::genesis(committee.chain_id(), genesis_timestamp_millis, application.genesis_commitment());
+    let history = Arc::new(open_history(&directory, &genesis)?);
+    let evidence_path = directory.join("evidence.jsonl");
+    let evidence = EvidenceLog::open(&evidence_path, committee.clone()).map_err(directory_error(&evidence_path))?;
+    let core = Arc::new(Core {
+        committee,
+        keys,
+        application,
+        mempool: Mempool::new(limits),
+        pace: Duration::from_millis(block_millis),
+        proposal_bytes: limits.proposal_bytes(),
+        gate: RwLock::new(()),
+        heights: watch::Sender::new(0),
+        failure: watch::Sender::new(None),
+    });
+    let height = catch_up(&core, &history)?;
+    let setup = Setup { core, history, evidence, genesis, prefix: String::new() };
+    Ok(Prepared { seat, lock, setup, height })
+}
+
 /// What a panic said.
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
@@ -227,6 +274,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 async fn supervise(
     context: commonware_runtime::tokio::Context,
     setup: Setup,
+    listen: SocketAddr,
     ready: oneshot::Sender<()>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), String> {
@@ -234,19 +282,25 @@ async fn supervise(
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => Ok(()),
         reason = failure.wait_for(Option::is_some) => Err(reason.ok().and_then(|r| r.clone()).unwrap_or_default()),
-        part = engine::run(context, setup, ready) => Err(format!("the {part} actor ended unexpectedly")),
+        part = engine::run(context, setup, listen, ready) => Err(format!("the {part} actor ended unexpectedly")),
     }
 }
 
 /// Body of the validator's thread: returns when stopped or failed, with everything released.
-fn run_thread(directory: &Path, setup: Setup, ready: oneshot::Sender<()>, stop: watch::Receiver<bool>) {
+fn run_thread(
+    directory: &Path,
+    setup: Setup,
+    listen: SocketAddr,
+    ready: oneshot::Sender<()>,
+    stop: watch::Receiver<bool>,
+) {
     let core = setup.core.clone();
     let config = commonware_runtime::tokio::Config::new()
         .with_worker_threads(WORKER_THREADS)
         .with_max_blocking_threads(BLOCKING_THREADS_MAX)
         .with_storage_directory(directory);
     let runner = commonware_runtime::tokio::Runner::new(config);
-    let outcome = catch_unwind(AssertUnwindSafe(|| runner.start(|context| supervise(context, setup, ready, stop))));
+    let outcome = catch_unwind(AssertUnwindSafe(|| runner.start(|context| supervise(context, setup, listen, ready, stop))));
     let reason = match outcome {
         Ok(Ok(())) => return,
         Ok(Err(reason)) => reason,
@@ -264,38 +318,23 @@ impl Sequencer {
     /// Starts a validator and returns when it takes part. Blocks the thread: final blocks that the application has
     /// missed are handed to it first.
     pub fn start(config: Config, application: Arc<dyn Application>) -> Result<Self, StartError> {
-        let Config { keys, committee, listen, directory, genesis_timestamp_millis, block_millis, limits } = config;
-        if block_millis > BLOCK_MILLIS_MAX {
-            return Err(StartError::Pace { millis: block_millis });
-        }
-        let seat = committee
-            .seat(&keys.public_key())
-            .filter(|seat| committee.owns(*seat, &keys))
-            .ok_or_else(|| StartError::NotAMember { public_key: keys.public_key(), validators: committee.size() })?;
-        let lock = lock_directory(&directory)?;
-        drop(TcpListener::bind(listen).map_err(|source| StartError::Address { address: listen, source })?);
-        let genesis = Block::genesis(committee.chain_id(), genesis_timestamp_millis, application.genesis_commitment());
-        let history = Arc::new(open_history(&directory, &genesis)?);
-        let evidence_path = directory.join("evidence.jsonl");
-        let evidence = EvidenceLog::open(&evidence_path, committee.clone()).map_err(directory_error(&evidence_path))?;
-        let core = Arc::new(Core {
-            committee,
-            keys,
-            application,
-            mempool: Mempool::new(limits),
-            pace: Duration::from_millis(block_millis),
-            proposal_bytes: limits.proposal_bytes(),
-            gate: RwLock::new(()),
-            heights: watch::Sender::new(0),
-            failure: watch::Sender::new(None),
-        });
-        let height = catch_up(&core, &history)?;
+        let (listen, directory) = (config.listen, config.directory.clone());
+        let prepared = prepare(config, application, || {
+            let bound = TcpListener::bind(listen);
+            bound.map(drop).map_err(|source| StartError::Address { address: listen, source })
+        })?;
+        let Prepared { seat, lock, setup, height } = prepared;
         tracing::info!(seat, height, %listen, directory = %directory.display(), "validator starts");
-        let setup = Setup { core, history, evidence, genesis, listen };
-        Self::spawn(seat, directory, lock, setup)
+        Self::spawn(seat, directory, listen, lock, setup)
     }
 
-    fn spawn(seat: u32, directory: PathBuf, lock: File, setup: Setup) -> Result<Self, StartError> {
+    fn spawn(
+        seat: u32,
+        directory: PathBuf,
+        listen: SocketAddr,
+        lock: File,
+        setup: Setup,
+    ) -> Result<Self, StartError> {
         let core = setup.core.clone();
         let running = Running { core: core.clone(), history: setup.history.clone(), evidence: setup.evidence.clone() };
         let slot: Slot = Arc::new(RwLock::new(Some(running)));
@@ -307,7 +346,7 @@ impl Sequencer {
         let (consensus, released) = (directory.join("consensus"), slot.clone());
         let path = consensus.clone();
         let body = move || {
-            run_thread(&consensus, setup, ready, stopped);
+            run_thread(&consensus, setup, listen, ready, stopped);
             released.write().take();
             drop(lock);
             finished.send_replace(true);

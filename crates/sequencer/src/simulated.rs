@@ -1,0 +1,94 @@
+//! The same validator on a simulated clock, network and disk.
+//!
+//! [`Validator`] is [`Sequencer`](crate::Sequencer) without its thread, its runtime and its TCP: the actors, the mempool, the
+//! history and the evidence are those of a real one. Whoever starts it chooses the runtime (most often commonware's
+//! deterministic one, seeded) and the links to the other validators.
+//!
+//! Only for simulations and tests.
+
+use crate::application::Application;
+use crate::block::Block;
+use crate::engine::{self, Links, Setup};
+use crate::history::History;
+use crate::mempool::SubmitError;
+use crate::orderer::Core;
+use crate::sequencer::{Config, FinalizedError, Prepared, StartError, prepare};
+use bytes::Bytes;
+use commonware_cryptography::ed25519;
+use commonware_p2p::{Blocker, Provider, Receiver, Sender};
+use commonware_runtime::{Clock, Metrics, Quota, Spawner, Storage};
+use protocol::api::CertifiedBlock;
+use rand_core::CryptoRng;
+use std::fs::File;
+use std::sync::Arc;
+
+/// How many channels there are between two validators.
+pub const CHANNELS: usize = engine::CHANNELS.len();
+
+/// Every channel, with what a peer may send on it.
+pub fn channels() -> [(u64, Quota); CHANNELS] {
+    engine::CHANNELS.map(|channel| (channel, engine::quota(channel)))
+}
+
+/// A validator whose actors run in somebody else's runtime. They end when the context they were started with does.
+pub struct Validator {
+    core: Arc<Core>,
+    history: Arc<History>,
+    /// Until it is dropped, no other validator takes the directory.
+    _lock: File,
+}
+
+impl Validator {
+    /// Opens the directory and starts the actors. `prefix` begins the names of the engine's files, as validators of one
+    /// simulation share a disk. Where to listen does not matter.
+    pub async fn start<E, S, R, O>(
+        context: E,
+        config: Config,
+        prefix: &str,
+        application: Arc<dyn Application>,
+        channels: [(S, R); CHANNELS],
+        oracle: O,
+    ) -> Result<Self, StartError>
+    where
+        E: Clock + CryptoRng + Metrics + Spawner + Storage,
+        S: Sender<PublicKey = ed25519::PublicKey>,
+        R: Receiver<PublicKey = ed25519::PublicKey>,
+        O: Blocker<PublicKey = ed25519::PublicKey> + Provider<PublicKey = ed25519::PublicKey> + Clone,
+    {
+        let Prepared { lock, setup, .. } = prepare(config, application, || Ok(()))?;
+        let setup = Setup { prefix: prefix.to_owned(), ..setup };
+        let (core, history) = (setup.core.clone(), setup.history.clone());
+        engine::start(context, setup, Links { channels, oracle }).await;
+        Ok(Self { core, history, _lock: lock })
+    }
+
+    /// As [`Sequencer::submit`](crate::Sequencer::submit).
+    pub fn submit(&self, namespace: u64, payload: Bytes) -> Result<[u8; 32], SubmitError> {
+        self.core.mempool.submit(namespace, payload)
+    }
+
+    /// As [`Sequencer::submit_bundle`](crate::Sequencer::submit_bundle).
+    pub fn submit_bundle(&self, transactions: Vec<(u64, Bytes)>) -> Result<[u8; 32], SubmitError> {
+        self.core.mempool.submit_bundle(transactions)
+    }
+
+    /// As [`Sequencer::height`](crate::Sequencer::height).
+    pub fn height(&self) -> u64 {
+        *self.core.heights.borrow()
+    }
+
+    /// As [`Sequencer::finalized`](crate::Sequencer::finalized).
+    pub fn finalized(&self, from: u64, max: usize) -> Result<Vec<CertifiedBlock>, FinalizedError> {
+        Ok(self.history.certified(from, self.height(), max)?)
+    }
+
+    /// As [`Sequencer::block`](crate::Sequencer::block), without the proof.
+    pub fn block(&self, height: u64) -> Result<Option<Block>, FinalizedError> {
+        Ok(self.history.block(height)?)
+    }
+
+    /// Why the validator cannot go on, if it cannot.
+    pub fn failure(&self) -> Option<String> {
+        self.core.failure.borrow().clone()
+    }
+}
