@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "kumo",
         &["protocol", "proof", "sequencer", "chain", "storage", "compute", "compute-wasm", "gateway", "sdk", "cli"],
     ),
+    ("simulation", &["protocol", "proof", "sequencer"]),
     ("xtask", &[]),
 ];
 

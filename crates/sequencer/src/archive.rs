@@ -10,37 +10,40 @@ use commonware_consensus::marshal::store::{Blocks, Certificates};
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::types::Height;
 use commonware_cryptography::sha256::Digest;
-use commonware_runtime::Handle;
+use commonware_runtime::{Handle, Spawner};
 use commonware_storage::archive::Identifier;
 use std::sync::Arc;
 
-/// Final blocks of a [`History`].
-pub(crate) struct BlockArchive(pub Arc<History>);
+/// Final blocks of a [`History`]; commits run in the context.
+pub(crate) struct BlockArchive<E>(pub Arc<History>, pub E);
 
-/// Finalizations of a [`History`].
-pub(crate) struct CertificateArchive(pub Arc<History>);
+/// Finalizations of a [`History`]; commits run in the context.
+pub(crate) struct CertificateArchive<E>(pub Arc<History>, pub E);
 
-/// Commits on a blocking thread; the future fails only if the commit does or the runtime shuts down.
-async fn commit(history: Arc<History>) -> Result<(), HistoryError> {
+/// Starts a commit on a blocking thread; the handle completes when it is durable.
+fn start_commit<E: Spawner>(context: &E, history: Arc<History>) -> Handle<Result<(), HistoryError>> {
+    context.child("commit").shared(true).spawn(move |_| async move { history.commit() })
+}
+
+/// Commits; fails only if that does or the runtime shuts down.
+async fn commit<E: Spawner>(context: &E, history: Arc<History>) -> Result<(), HistoryError> {
     let path = history.path().to_owned();
-    match tokio::task::spawn_blocking(move || history.commit()).await {
+    match start_commit(context, history).await {
         Ok(result) => result,
         Err(error) => Err(HistoryError::Write { path, reason: error.to_string() }),
     }
 }
 
-/// Starts a commit; the handle completes when it is durable.
-fn start_commit(history: Arc<History>) -> Handle<()> {
-    let task = tokio::task::spawn_blocking(move || history.commit());
+/// The handle of a commit as the engine wants it.
+fn synced(commit: Handle<Result<(), HistoryError>>) -> Handle<()> {
     Handle::from_future(async move {
-        match task.await {
+        match commit.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 tracing::error!(%error, "final blocks cannot be stored");
                 Err(commonware_runtime::Error::WriteFailed)
             }
-            Err(error) if error.is_cancelled() => Err(commonware_runtime::Error::Closed),
-            Err(_) => Err(commonware_runtime::Error::WriteFailed),
+            Err(error) => Err(error),
         }
     })
 }
@@ -52,7 +55,7 @@ fn height_of(history: &History, id: &Identifier<'_, Digest>) -> Result<Option<u6
     }
 }
 
-impl Blocks for BlockArchive {
+impl<E: Spawner> Blocks for BlockArchive<E> {
     type Block = Arc<Block>;
     type Error = HistoryError;
 
@@ -62,12 +65,12 @@ impl Blocks for BlockArchive {
     }
 
     async fn sync(self) -> Result<Self, HistoryError> {
-        commit(self.0.clone()).await?;
+        commit(&self.1, self.0.clone()).await?;
         Ok(self)
     }
 
     async fn start_sync(self) -> Result<(Self, Handle<()>), HistoryError> {
-        let handle = start_commit(self.0.clone());
+        let handle = synced(start_commit(&self.1, self.0.clone()));
         Ok((self, handle))
     }
 
@@ -96,7 +99,7 @@ impl Blocks for BlockArchive {
     }
 }
 
-impl Certificates for CertificateArchive {
+impl<E: Spawner> Certificates for CertificateArchive<E> {
     type BlockDigest = Digest;
     type Commitment = Digest;
     type Scheme = Scheme;
@@ -108,12 +111,12 @@ impl Certificates for CertificateArchive {
     }
 
     async fn sync(self) -> Result<Self, HistoryError> {
-        commit(self.0.clone()).await?;
+        commit(&self.1, self.0.clone()).await?;
         Ok(self)
     }
 
     async fn start_sync(self) -> Result<(Self, Handle<()>), HistoryError> {
-        let handle = start_commit(self.0.clone());
+        let handle = synced(start_commit(&self.1, self.0.clone()));
         Ok((self, handle))
     }
 

@@ -100,11 +100,13 @@ pub(crate) trait Runtime: Clock + CryptoRng + Metrics + Spawner + Storage {}
 impl<E: Clock + CryptoRng + Metrics + Spawner + Storage> Runtime for E {}
 
 /// What a validator hears its peers through.
-pub(crate) struct Links<S, R, O> {
+pub(crate) struct Links<S, R, P, B> {
     /// One for each of [`CHANNELS`].
     pub channels: [(S, R); CHANNELS.len()],
-    /// Knows the peers, and blocks those who send what no honest one sends.
-    pub oracle: O,
+    /// Who they are.
+    pub peers: P,
+    /// Blocks those who send what no honest one sends.
+    pub blocker: B,
 }
 
 /// Messages that a peer may send on a channel.
@@ -181,7 +183,7 @@ pub(crate) async fn run(
 ) -> &'static str {
     let (mut network, oracle) = network(&context, &setup.core, listen);
     let channels = CHANNELS.map(|channel| network.register(channel, quota(channel)));
-    let mut parts = start(context, setup, Links { channels, oracle }).await;
+    let mut parts = start(context, setup, Links { channels, peers: oracle.clone(), blocker: oracle }).await;
     parts.push(("network", network.start()));
     let _ = ready.send(());
     let endings = parts.into_iter().map(|(name, handle)| {
@@ -194,14 +196,19 @@ pub(crate) async fn run(
 }
 
 /// Starts the actors of a validator. They end when `context` does.
-pub(crate) async fn start<E, S, R, O>(context: E, setup: Setup, links: Links<S, R, O>) -> Vec<(&'static str, Handle<()>)>
+pub(crate) async fn start<E, S, R, P, B>(
+    context: E,
+    setup: Setup,
+    links: Links<S, R, P, B>,
+) -> Vec<(&'static str, Handle<()>)>
 where
     E: Runtime,
     S: Sender<PublicKey = ed25519::PublicKey>,
     R: Receiver<PublicKey = ed25519::PublicKey>,
-    O: Blocker<PublicKey = ed25519::PublicKey> + Provider<PublicKey = ed25519::PublicKey> + Clone,
+    P: Provider<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey>,
 {
-    let Links { channels: [votes, certificates, fetches, blocks, backfill], oracle } = links;
+    let Links { channels: [votes, certificates, fetches, blocks, backfill], peers, blocker } = links;
     let Setup { core, history, evidence, genesis, prefix } = setup;
     let public_key = core.keys.consensus.public_key();
     let scheme =
@@ -213,8 +220,8 @@ where
 
     let (marshal, mailbox, _) = Actor::<_, Standard<Block>, _, _, _, _, _, Exact>::init(
         context.child("marshal"),
-        CertificateArchive(history.clone()),
-        BlockArchive(history),
+        CertificateArchive(history.clone(), context.child("certificates")),
+        BlockArchive(history, context.child("blocks")),
         marshal::Config {
             provider: ConstantProvider::<Scheme, Epoch>::new(scheme.clone()),
             epocher: epocher.clone(),
@@ -243,7 +250,7 @@ where
             deque_size: BUFFERED_BLOCKS,
             priority: true,
             codec_config: (),
-            peer_provider: oracle.clone(),
+            peer_provider: peers.clone(),
             strategy: Sequential,
         },
     );
@@ -251,8 +258,8 @@ where
         context.child("backfill"),
         resolver::p2p::Config {
             public_key,
-            peer_provider: oracle.clone(),
-            blocker: oracle.clone(),
+            peer_provider: peers,
+            blocker: blocker.clone(),
             mailbox_size: MAILBOX,
             fetch_timeout: NZDuration!(FETCH_TIMEOUT),
             fetch_retry_delay: FETCH_RETRY,
@@ -272,7 +279,7 @@ where
         simplex::Config {
             scheme,
             elector: RoundRobin::<Sha256>::default(),
-            blocker: oracle,
+            blocker,
             automaton: orderer.clone(),
             relay: orderer.clone(),
             reporter: Reporters::from((orderer, Reporters::from((mailbox, evidence)))),

@@ -300,7 +300,8 @@ fn run_thread(
         .with_max_blocking_threads(BLOCKING_THREADS_MAX)
         .with_storage_directory(directory);
     let runner = commonware_runtime::tokio::Runner::new(config);
-    let outcome = catch_unwind(AssertUnwindSafe(|| runner.start(|context| supervise(context, setup, listen, ready, stop))));
+    let outcome =
+        catch_unwind(AssertUnwindSafe(|| runner.start(|context| supervise(context, setup, listen, ready, stop))));
     let reason = match outcome {
         Ok(Ok(())) => return,
         Ok(Err(reason)) => reason,
@@ -328,13 +329,7 @@ impl Sequencer {
         Self::spawn(seat, directory, listen, lock, setup)
     }
 
-    fn spawn(
-        seat: u32,
-        directory: PathBuf,
-        listen: SocketAddr,
-        lock: File,
-        setup: Setup,
-    ) -> Result<Self, StartError> {
+    fn spawn(seat: u32, directory: PathBuf, listen: SocketAddr, lock: File, setup: Setup) -> Result<Self, StartError> {
         let core = setup.core.clone();
         let running = Running { core: core.clone(), history: setup.history.clone(), evidence: setup.evidence.clone() };
         let slot: Slot = Arc::new(RwLock::new(Some(running)));

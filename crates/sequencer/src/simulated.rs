@@ -41,24 +41,26 @@ pub struct Validator {
 impl Validator {
     /// Opens the directory and starts the actors. `prefix` begins the names of the engine's files, as validators of one
     /// simulation share a disk. Where to listen does not matter.
-    pub async fn start<E, S, R, O>(
+    pub async fn start<E, S, R, P, B>(
         context: E,
         config: Config,
         prefix: &str,
         application: Arc<dyn Application>,
         channels: [(S, R); CHANNELS],
-        oracle: O,
+        peers: P,
+        blocker: B,
     ) -> Result<Self, StartError>
     where
         E: Clock + CryptoRng + Metrics + Spawner + Storage,
         S: Sender<PublicKey = ed25519::PublicKey>,
         R: Receiver<PublicKey = ed25519::PublicKey>,
-        O: Blocker<PublicKey = ed25519::PublicKey> + Provider<PublicKey = ed25519::PublicKey> + Clone,
+        P: Provider<PublicKey = ed25519::PublicKey>,
+        B: Blocker<PublicKey = ed25519::PublicKey>,
     {
         let Prepared { lock, setup, .. } = prepare(config, application, || Ok(()))?;
         let setup = Setup { prefix: prefix.to_owned(), ..setup };
         let (core, history) = (setup.core.clone(), setup.history.clone());
-        engine::start(context, setup, Links { channels, oracle }).await;
+        engine::start(context, setup, Links { channels, peers, blocker }).await;
         Ok(Self { core, history, _lock: lock })
     }
 

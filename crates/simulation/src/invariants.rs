@@ -1,0 +1,104 @@
+//! What must hold in every run, whatever breaks.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A promise of the sequencer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// All honest validators have the same block at each height, and it never changes.
+    OneBlockPerHeight,
+    /// An application is given every final block once, in order, across any crash.
+    EveryBlockOnce,
+    /// What a validator serves as final is proven by a certificate of the committee.
+    CertifiedWhenServed,
+    /// No transaction is final twice, and none that nobody submitted.
+    NothingTwiceNothingInvented,
+    /// The proof of a namespace has all of its transactions in the block, or shows that there are none.
+    NamespaceProofsComplete,
+    /// The transactions of a bundle are in one block, contiguous, or nowhere.
+    BundlesAtomic,
+    /// Evidence names only validators that signed what excludes each other, whatever the honest ones went through.
+    HonestNeverAccused,
+    /// When all faults have ended, blocks become final again everywhere.
+    Progress,
+    /// What a validator that runs on has acknowledged becomes final.
+    AcknowledgedIsIncluded,
+    /// Whatever a validator finds on its disk, it starts.
+    StartsAgain,
+    /// No input, order or fault makes the code panic.
+    NoPanic,
+}
+
+impl Invariant {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::OneBlockPerHeight,
+        Self::EveryBlockOnce,
+        Self::CertifiedWhenServed,
+        Self::NothingTwiceNothingInvented,
+        Self::NamespaceProofsComplete,
+        Self::BundlesAtomic,
+        Self::HonestNeverAccused,
+        Self::Progress,
+        Self::AcknowledgedIsIncluded,
+        Self::StartsAgain,
+        Self::NoPanic,
+    ];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OneBlockPerHeight => "one-block-per-height",
+            Self::EveryBlockOnce => "every-block-once",
+            Self::CertifiedWhenServed => "certified-when-served",
+            Self::NothingTwiceNothingInvented => "nothing-twice-nothing-invented",
+            Self::NamespaceProofsComplete => "namespace-proofs-complete",
+            Self::BundlesAtomic => "bundles-atomic",
+            Self::HonestNeverAccused => "honest-never-accused",
+            Self::Progress => "progress",
+            Self::AcknowledgedIsIncluded => "acknowledged-is-included",
+            Self::StartsAgain => "starts-again",
+            Self::NoPanic => "no-panic",
+        }
+    }
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// Part of the run, from 0.
+    pub part: usize,
+    /// Events of the plan that had happened.
+    pub step: usize,
+    /// Simulated time since power on.
+    pub at: Duration,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invariant, part, step, at, detail } = self;
+        write!(f, "{invariant} broken in part {part} at step {step} ({} ms): {detail}", at.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_invariant_has_its_own_name() {
+        let names: std::collections::BTreeSet<_> = Invariant::ALL.iter().map(|it| it.name()).collect();
+        assert_eq!(names.len(), Invariant::ALL.len());
+    }
+}

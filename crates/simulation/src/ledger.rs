@@ -1,0 +1,255 @@
+//! What became final, as all honest validators see it, and the application that each of them runs.
+
+use crate::invariants::Invariant;
+use crate::plan::{NAMESPACES, QUIET_NAMESPACE};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use proof::namespace::NamespaceProof;
+use sequencer::{Application, Block, Entry, Hash, Proposal, Propose, transaction_hash};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A broken promise, before it is known when.
+pub(crate) type Broken = (Invariant, String);
+
+/// Everything that happened, over all validators and parts.
+#[derive(Default)]
+pub(crate) struct Chronicle {
+    digests: BTreeMap<u64, [u8; 32]>,
+    /// Transactions that users made.
+    known: BTreeSet<Hash>,
+    /// The transactions of each bundle that users made.
+    bundles: Vec<Vec<Hash>>,
+    /// Where transactions are final.
+    heights: BTreeMap<Hash, u64>,
+    /// The first promise that was broken.
+    pub broken: Option<Broken>,
+}
+
+impl Chronicle {
+    /// Notes that users made these transactions; two or more are a bundle.
+    pub fn made(&mut self, hashes: Vec<Hash>) {
+        self.known.extend(hashes.iter().copied());
+        if hashes.len() > 1 {
+            self.bundles.push(hashes);
+        }
+    }
+
+    /// Height at which a transaction is final.
+    pub fn height_of(&self, hash: &Hash) -> Option<u64> {
+        self.heights.get(hash).copied()
+    }
+
+    /// How many transactions are final.
+    pub fn transactions(&self) -> u64 {
+        self.heights.len() as u64
+    }
+
+    /// Highest block that is final somewhere.
+    pub fn height(&self) -> u64 {
+        self.digests.last_key_value().map_or(0, |(height, _)| *height)
+    }
+
+    /// Compares what a validator says is final with what others said.
+    pub fn compare(&mut self, seat: usize, height: u64, digest: [u8; 32]) -> Result<bool, Broken> {
+        match self.digests.get(&height) {
+            None => {
+                self.digests.insert(height, digest);
+                Ok(true)
+            }
+            Some(known) if *known == digest => Ok(false),
+            Some(known) => {
+                let (known, digest) = (hex::encode(known), hex::encode(digest));
+                Err((Invariant::OneBlockPerHeight, format!("height {height} is {known}, for seat {seat} {digest}")))
+            }
+        }
+    }
+
+    fn take(&mut self, seat: usize, block: &Block) -> Result<(), Broken> {
+        if self.compare(seat, block.height, block.digest())? {
+            self.check_transactions(block)?;
+            check_namespaces(block)?;
+            self.check_bundles(block)?;
+        }
+        Ok(())
+    }
+
+    fn check_transactions(&mut self, block: &Block) -> Result<(), Broken> {
+        for hash in block.payload.entries().iter().flat_map(Entry::hashes) {
+            let broken = |what: String| (Invariant::NothingTwiceNothingInvented, what);
+            if !self.known.contains(&hash) {
+                return Err(broken(format!("block {} has {}, which nobody made", block.height, hex::encode(hash))));
+            }
+            if let Some(earlier) = self.heights.insert(hash, block.height) {
+                let text = format!("{} is in blocks {earlier} and {}", hex::encode(hash), block.height);
+                return Err(broken(text));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_bundles(&self, block: &Block) -> Result<(), Broken> {
+        let broken = |what: String| (Invariant::BundlesAtomic, format!("block {}: {what}", block.height));
+        for hash in block.payload.bundle_hashes() {
+            let proof = block.payload.prove_bundle(&hash).ok_or_else(|| broken("a bundle has no proof".to_owned()))?;
+            proof.verify(block.payload.bundles_root().into()).map_err(|error| broken(error.to_string()))?;
+        }
+        for bundle in &self.bundles {
+            let here = bundle.iter().filter(|hash| self.heights.get(*hash) == Some(&block.height)).count();
+            if here != 0 && here != bundle.len() {
+                return Err(broken(format!("{here} of {} transactions of a bundle are in it", bundle.len())));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_namespaces(block: &Block) -> Result<(), Broken> {
+    let broken = |what: String| (Invariant::NamespaceProofsComplete, format!("block {}: {what}", block.height));
+    for namespace in NAMESPACES.into_iter().chain([QUIET_NAMESPACE]) {
+        // As a client gets it: encoded, and verified against the root alone.
+        let encoded = block.payload.prove_namespace(namespace).encode();
+        let proof = NamespaceProof::decode(&encoded).map_err(|error| broken(error.to_string()))?;
+        let proven = proof.verify(block.payload.namespaces_root().into(), namespace);
+        let proven: Vec<_> = proven.map_err(|error| broken(error.to_string()))?.iter().map(AsRef::as_ref).collect();
+        let held: Vec<&[u8]> = block.payload.transactions(namespace).iter().map(|it| it.payload().as_ref()).collect();
+        if proven != held {
+            return Err(broken(format!("{} of {} transactions of {namespace} are proven", proven.len(), held.len())));
+        }
+    }
+    Ok(())
+}
+
+/// The application of one validator: what it took is on its disk.
+pub(crate) struct Ledger {
+    seat: usize,
+    /// Of honest validators.
+    chronicle: Option<Arc<Mutex<Chronicle>>>,
+    height: Mutex<u64>,
+}
+
+impl Ledger {
+    /// For a seat; what malicious ones take is believed by nobody.
+    pub fn new(seat: usize, chronicle: Option<Arc<Mutex<Chronicle>>>) -> Self {
+        Self { seat, chronicle, height: Mutex::new(0) }
+    }
+}
+
+fn commitment(height: u64) -> Bytes {
+    Bytes::copy_from_slice(&height.to_be_bytes())
+}
+
+impl Application for Ledger {
+    fn genesis_commitment(&self) -> Bytes {
+        commitment(0)
+    }
+
+    fn propose(&self, request: Propose<'_>) -> Option<Proposal> {
+        let commitment = commitment(request.height());
+        Some(Proposal { content: request.candidates, commitment, rejected: vec![] })
+    }
+
+    fn verify(&self, _ancestors: &[Arc<Block>], block: &Block) -> bool {
+        block.commitment == commitment(block.height)
+    }
+
+    fn finalized(&self, block: &Block) -> Result<(), String> {
+        let mut height = self.height.lock();
+        let Some(chronicle) = &self.chronicle else {
+            *height = block.height;
+            return Ok(());
+        };
+        let mut chronicle = chronicle.lock();
+        let taken = if block.height == *height + 1 {
+            chronicle.take(self.seat, block)
+        } else {
+            Err((Invariant::EveryBlockOnce, format!("seat {} got {} after {height}", self.seat, block.height)))
+        };
+        if let Err(broken) = taken {
+            chronicle.broken.get_or_insert(broken);
+        }
+        *height = block.height;
+        Ok(())
+    }
+
+    fn finalized_height(&self) -> u64 {
+        *self.height.lock()
+    }
+}
+
+/// The transactions of a submission, which no other has: a user, a number, and as many bytes as asked for.
+pub(crate) fn transactions(user: u64, shape: &[(u64, usize)]) -> (Vec<(u64, Bytes)>, Vec<Hash>) {
+    let make = |(index, (namespace, length)): (usize, &(u64, usize))| {
+        let mut bytes = [user.to_be_bytes().as_slice(), &(index as u64).to_be_bytes()].concat();
+        bytes.resize((*length).max(16), index as u8);
+        (*namespace, Bytes::from(bytes))
+    };
+    let made: Vec<(u64, Bytes)> = shape.iter().enumerate().map(make).collect();
+    let hashes = made.iter().map(|(namespace, bytes)| transaction_hash(*namespace, bytes)).collect();
+    (made, hashes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sequencer::{Bundle, Content, Payload};
+
+    fn block(height: u64, entries: Vec<Entry>, bundles: Vec<Bundle>) -> Block {
+        let payload = Payload::new(Content { entries, bundles }).unwrap();
+        Block { height, payload, ..Block::genesis(1, 0, Bytes::new()) }
+    }
+
+    fn made(chronicle: &mut Chronicle, user: u64, shape: &[(u64, usize)]) -> Vec<(u64, Bytes)> {
+        let (made, hashes) = transactions(user, shape);
+        chronicle.made(hashes);
+        made
+    }
+
+    fn entry((namespace, payload): &(u64, Bytes)) -> Entry {
+        Entry::new(*namespace, [payload.clone()])
+    }
+
+    #[test]
+    fn another_block_at_a_height_is_noticed() {
+        let mut chronicle = Chronicle::default();
+        let made = made(&mut chronicle, 1, &[(7, 20)]);
+        assert_eq!(chronicle.take(0, &block(1, vec![], vec![])), Ok(()));
+        assert_eq!(chronicle.take(1, &block(1, vec![], vec![])), Ok(()));
+        let (invariant, text) = chronicle.take(2, &block(1, vec![entry(&made[0])], vec![])).unwrap_err();
+        assert_eq!(invariant, Invariant::OneBlockPerHeight, "{text}");
+    }
+
+    #[test]
+    fn a_transaction_twice_and_one_of_nobody_are_noticed() {
+        let mut chronicle = Chronicle::default();
+        let made = made(&mut chronicle, 1, &[(7, 20)]);
+        assert_eq!(chronicle.take(0, &block(1, vec![entry(&made[0])], vec![])), Ok(()));
+        let (invariant, _) = chronicle.take(0, &block(2, vec![entry(&made[0])], vec![])).unwrap_err();
+        assert_eq!(invariant, Invariant::NothingTwiceNothingInvented);
+        let (stranger, _) = transactions(99, &[(7, 20)]);
+        let (invariant, _) = chronicle.take(0, &block(3, vec![entry(&stranger[0])], vec![])).unwrap_err();
+        assert_eq!(invariant, Invariant::NothingTwiceNothingInvented);
+    }
+
+    #[test]
+    fn a_torn_bundle_is_noticed() {
+        let mut chronicle = Chronicle::default();
+        let made = made(&mut chronicle, 1, &[(1, 20), (7, 20)]);
+        let (invariant, text) = chronicle.take(0, &block(1, vec![entry(&made[0])], vec![])).unwrap_err();
+        assert_eq!(
+            (invariant, text.as_str()),
+            (Invariant::BundlesAtomic, "block 1: 1 of 2 transactions of a bundle are in it")
+        );
+    }
+
+    #[test]
+    fn a_block_that_is_left_out_is_noticed() {
+        let chronicle = Arc::new(Mutex::new(Chronicle::default()));
+        let ledger = Ledger::new(3, Some(chronicle.clone()));
+        ledger.finalized(&block(1, vec![], vec![])).unwrap();
+        assert_eq!(chronicle.lock().broken, None);
+        ledger.finalized(&block(3, vec![], vec![])).unwrap();
+        let broken = chronicle.lock().broken.clone();
+        assert_eq!(broken, Some((Invariant::EveryBlockOnce, "seat 3 got 3 after 1".to_owned())));
+    }
+}

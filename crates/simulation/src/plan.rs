@@ -1,0 +1,258 @@
+//! What happens in a run, drawn from its seed.
+
+use rand::Rng as _;
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+use std::fmt;
+use std::time::Duration;
+
+/// Namespaces that users submit to.
+pub const NAMESPACES: [u64; 4] = [1, 7, 4_000, u64::MAX];
+/// A namespace that nobody submits to, for proofs of absence.
+pub const QUIET_NAMESPACE: u64 = 8;
+/// Longest time that a part of a run has faults.
+const FAULTY: Duration = Duration::from_secs(6);
+/// Faults of a part of a run, at most.
+const FAULTS_MAX: usize = 5;
+/// Users' submissions in a part of a run, at most.
+const SUBMISSIONS_MAX: usize = 60;
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Where it came from; also seeds the runtime.
+    pub seed: u64,
+    /// Seats of the committee.
+    pub validators: usize,
+    /// Pace of the blocks.
+    pub pace: Duration,
+    /// Between any two validators, unless an event says otherwise.
+    pub link: Link,
+    /// Seats that run twice, with the same keys and different peers; fewer than a third.
+    pub twins: Vec<usize>,
+    /// Parts of the run; between two of them all validators lose power at once, and what was not synced.
+    pub parts: Vec<Part>,
+}
+
+/// From power on to power off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What happens, by time since power on.
+    pub events: Vec<(Duration, Event)>,
+}
+
+/// How messages travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Mean latency.
+    pub latency: Duration,
+    /// Standard deviation of the latency.
+    pub jitter: Duration,
+    /// Of 1,000 messages.
+    pub lost: u16,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A validator is killed, as by `kill -9`.
+    Crash {
+        /// Its seat.
+        seat: usize,
+    },
+    /// A killed validator is started on what it left.
+    Restart {
+        /// Its seat.
+        seat: usize,
+    },
+    /// Those with `true` and those with `false` no longer hear each other.
+    Partition {
+        /// By seat.
+        side: Vec<bool>,
+    },
+    /// All links are as planned again.
+    Heal,
+    /// All links get worse.
+    Degrade {
+        /// What they become.
+        link: Link,
+    },
+    /// Both halves of each twin see other peers.
+    Reshuffle {
+        /// Which seats the first half sees, by seat; the second half sees the others, and those in `both`.
+        first: Vec<bool>,
+        /// Which seats both see.
+        both: Vec<bool>,
+    },
+    /// A user submits to a validator.
+    Submit {
+        /// Seat of the validator.
+        seat: usize,
+        /// Namespace and length of each transaction; two or more are a bundle.
+        transactions: Vec<(u64, usize)>,
+    },
+}
+
+impl Event {
+    /// Whether something breaks.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Crash { .. } | Self::Partition { .. } | Self::Degrade { .. })
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seats = |sides: &[bool], wanted: bool| -> Vec<usize> {
+            (0..sides.len()).filter(|seat| sides[*seat] == wanted).collect()
+        };
+        match self {
+            Self::Crash { seat } => write!(f, "crash of {seat}"),
+            Self::Restart { seat } => write!(f, "restart of {seat}"),
+            Self::Partition { side } => write!(f, "partition {:?} | {:?}", seats(side, true), seats(side, false)),
+            Self::Heal => write!(f, "heal"),
+            Self::Degrade { link } => {
+                write!(f, "degrade to {:?} ± {:?}, {} ‰ lost", link.latency, link.jitter, link.lost)
+            }
+            Self::Reshuffle { first, both } => {
+                write!(f, "twins see {:?}, both {:?}", seats(first, true), seats(both, true))
+            }
+            Self::Submit { seat, transactions } => write!(f, "submit {} to {seat}", transactions.len()),
+        }
+    }
+}
+
+/// Draws parts of a plan.
+struct Dice {
+    rng: ChaCha8Rng,
+    validators: usize,
+    twins: Vec<usize>,
+}
+
+impl Plan {
+    /// The run of a seed. `validators` sets the size of the committee, which is 4 or 7 else.
+    pub fn draw(seed: u64, validators: Option<usize>) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let drawn = if rng.random_bool(0.75) { 4 } else { 7 };
+        let validators = validators.unwrap_or(drawn);
+        let mut seats: Vec<usize> = (0..validators).collect();
+        seats.shuffle(&mut rng);
+        let malicious = rng.random_range(0..=(validators - 1) / 3);
+        let twins = seats[..malicious].to_vec();
+        let pace = Duration::from_millis(*[20, 50, 100, 200].choose(&mut rng));
+        let mut dice = Dice { rng, validators, twins: twins.clone() };
+        let link = dice.link(20, 10, 20);
+        let parts = (0..dice.rng.random_range(1..=3)).map(|_| dice.part()).collect();
+        Self { seed, validators, pace, link, twins, parts }
+    }
+
+    /// Seats that run once.
+    pub fn honest(&self) -> impl Iterator<Item = usize> {
+        (0..self.validators).filter(|seat| !self.twins.contains(seat))
+    }
+}
+
+trait Choose<T> {
+    fn choose(&self, rng: &mut ChaCha8Rng) -> &T;
+}
+
+impl<T> Choose<T> for [T] {
+    fn choose(&self, rng: &mut ChaCha8Rng) -> &T {
+        &self[rng.random_range(0..self.len())]
+    }
+}
+
+impl Dice {
+    fn link(&mut self, latency: u64, jitter: u64, lost: u16) -> Link {
+        let mut millis = |max: u64| Duration::from_millis(self.rng.random_range(1..=max));
+        Link { latency: millis(latency), jitter: millis(jitter), lost: self.rng.random_range(0..=lost) }
+    }
+
+    fn moment(&mut self) -> Duration {
+        Duration::from_millis(self.rng.random_range(0..FAULTY.as_millis() as u64))
+    }
+
+    fn sides(&mut self, chance: f64) -> Vec<bool> {
+        (0..self.validators).map(|_| self.rng.random_bool(chance)).collect()
+    }
+
+    /// Faults that all end, and what users do meanwhile.
+    fn part(&mut self) -> Part {
+        let mut events = Vec::new();
+        for _ in 0..self.rng.random_range(0..=FAULTS_MAX) {
+            let begin = self.moment();
+            let end = begin + Duration::from_millis(self.rng.random_range(1..=3_000));
+            events.extend(self.fault(begin, end));
+        }
+        if !self.twins.is_empty() {
+            for _ in 0..self.rng.random_range(1..=6) {
+                let event = Event::Reshuffle { first: self.sides(0.5), both: self.sides(0.2) };
+                events.push((self.moment(), event));
+            }
+        }
+        for _ in 0..self.rng.random_range(1..=SUBMISSIONS_MAX) {
+            let (at, seat) = (self.moment(), self.rng.random_range(0..self.validators));
+            let count = if self.rng.random_bool(0.2) { self.rng.random_range(2..=6) } else { 1 };
+            let transactions = (0..count).map(|_| self.transaction()).collect();
+            events.push((at, Event::Submit { seat, transactions }));
+        }
+        // Stable, so that what was drawn first happens first at the same time.
+        events.sort_by_key(|(at, _)| *at);
+        Part { events }
+    }
+
+    fn transaction(&mut self) -> (u64, usize) {
+        let length = if self.rng.random_bool(0.05) { self.rng.random_range(1..=60_000) } else { 200 };
+        (*NAMESPACES.choose(&mut self.rng), length)
+    }
+
+    fn fault(&mut self, begin: Duration, end: Duration) -> Vec<(Duration, Event)> {
+        match self.rng.random_range(0..5) {
+            0..=1 => {
+                let seat = self.rng.random_range(0..self.validators);
+                vec![(begin, Event::Crash { seat }), (end, Event::Restart { seat })]
+            }
+            2 => vec![(begin, Event::Partition { side: self.sides(0.5) }), (end, Event::Heal)],
+            3 => {
+                // Isolated, as the leader is in some view.
+                let seat = self.rng.random_range(0..self.validators);
+                let side = (0..self.validators).map(|other| other == seat).collect();
+                vec![(begin, Event::Partition { side }), (end, Event::Heal)]
+            }
+            _ => vec![(begin, Event::Degrade { link: self.link(300, 200, 200) }), (end, Event::Heal)],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_plan_and_faults_end() {
+        for seed in 0..500 {
+            let plan = Plan::draw(seed, None);
+            assert_eq!(plan, Plan::draw(seed, None));
+            assert!(plan.twins.len() * 3 < plan.validators);
+            for part in &plan.parts {
+                let last = |wanted: fn(&Event) -> bool| part.events.iter().rposition(|(_, event)| wanted(event));
+                let broken = last(|event| matches!(event, Event::Partition { .. } | Event::Degrade { .. }));
+                assert!(broken <= last(|event| *event == Event::Heal), "seed {seed}");
+                assert!(part.events.is_sorted_by_key(|(at, _)| *at));
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_fault_is_drawn() {
+        let events = |wanted: fn(&Event) -> bool| {
+            let plans = (0..50).map(|seed| Plan::draw(seed, None));
+            plans.flat_map(|plan| plan.parts).flat_map(|part| part.events).filter(|(_, event)| wanted(event)).count()
+        };
+        assert!(events(|event| matches!(event, Event::Crash { .. })) > 20);
+        assert!(events(|event| matches!(event, Event::Partition { .. })) > 20);
+        assert!(events(|event| matches!(event, Event::Degrade { .. })) > 5);
+        assert!(events(|event| matches!(event, Event::Reshuffle { .. })) > 20);
+        assert!(events(|event| matches!(event, Event::Submit { transactions, .. } if transactions.len() > 1)) > 50);
+    }
+}

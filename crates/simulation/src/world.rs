@@ -1,0 +1,505 @@
+//! Plays a plan: validators on a deterministic runtime, with a network whose links break as planned.
+//!
+//! Consensus writes to the runtime's disks, which lose what was not synced when power fails; history and evidence are files
+//! in a temporary directory. Killing a validator drops all its tasks at once, wherever they wait.
+
+use crate::invariants::{Invariant, Violation};
+use crate::ledger::{Broken, Chronicle, Ledger, transactions};
+use crate::plan::{Event, Link, Part, Plan};
+use crate::twins::Sights;
+use bytes::Bytes;
+use commonware_codec::DecodeExt as _;
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::simulated::{self, Network, Oracle};
+use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic};
+use commonware_utils::{NZUsize, Probability};
+use futures::channel::oneshot;
+use parking_lot::Mutex;
+use protocol::api::CertifiedBlock;
+use sequencer::simulated::{CHANNELS, Validator, channels};
+use sequencer::{Application, Committee, Config, EvidenceRecord, Hash, Limits, ValidatorKeys};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Chain id of every run.
+const CHAIN_ID: u64 = 5886;
+/// Simulated time in which blocks must become final everywhere after the last fault.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Blocks that must become final after the last fault.
+const BLOCKS_AFTER: u64 = 3;
+/// Between two looks at the validators.
+const LOOK: Duration = Duration::from_millis(20);
+/// Looks until the files of a killed validator are free.
+const RELEASE_LOOKS_MAX: usize = 100;
+/// Bytes of a message; above those of any block here.
+const MESSAGE_BYTES_MAX: u32 = 4 << 20;
+
+/// What a run was, when nothing was broken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Final blocks.
+    pub blocks: u64,
+    /// Final transactions.
+    pub transactions: u64,
+    /// Crashes, partitions and degraded links.
+    pub faults: u64,
+    /// Power failures of all validators at once.
+    pub power_failures: u64,
+    /// Twins.
+    pub twins: u64,
+    /// Pieces of evidence against twins.
+    pub evidence: u64,
+    /// State of the runtime's auditor at the end of each part: the same for the same seed.
+    pub audits: Vec<String>,
+}
+
+/// Plays `plan`; `tell` hears of every event, with its part, step and time. A panic of the code is a violation, too.
+pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> Result<Outcome, Violation> {
+    let directory = tempfile::tempdir().map_err(|error| Violation {
+        invariant: Invariant::StartsAgain,
+        part: 0,
+        step: 0,
+        at: Duration::ZERO,
+        detail: format!("no temporary directory: {error}"),
+    })?;
+    let mut world = World::new(plan, directory.path());
+    let mut outcome = Outcome { twins: plan.twins.len() as u64, ..Outcome::default() };
+    let mut checkpoint = None;
+    for (number, part) in plan.parts.iter().enumerate() {
+        let runner = match checkpoint.take() {
+            None => deterministic::Runner::new(deterministic::Config::new().with_seed(plan.seed)),
+            Some(checkpoint) => deterministic::Runner::from(checkpoint),
+        };
+        world.part = number;
+        let played =
+            catch_unwind(AssertUnwindSafe(|| runner.start_and_recover(|context| world.play(context, part, tell))));
+        let (ended, recovered) = match played {
+            Ok((ended, recovered)) => (ended, recovered),
+            Err(panic) => return Err(world.violation((Invariant::NoPanic, panic_text(&*panic)))),
+        };
+        ended.map_err(|broken| world.violation(broken))?;
+        outcome.audits.push(recovered.auditor().state());
+        outcome.power_failures += u64::from(number > 0);
+        outcome.faults += part.events.iter().filter(|(_, event)| event.is_fault()).count() as u64;
+        checkpoint = Some(recovered);
+    }
+    outcome.blocks = world.chronicle.lock().height();
+    outcome.transactions = world.chronicle.lock().transactions();
+    outcome.evidence = world.accusations().map_err(|broken| world.violation(broken))?;
+    Ok(outcome)
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("it says nothing").to_owned()
+}
+
+type Context = deterministic::Context;
+type SimulatedOracle = Oracle<PublicKey, Context>;
+
+/// What outlives a power failure.
+struct World<'a> {
+    plan: &'a Plan,
+    directory: &'a Path,
+    committee: Committee,
+    peers: Vec<PublicKey>,
+    chronicle: Arc<Mutex<Chronicle>>,
+    /// Applications of the seats, the second halves of twins behind them.
+    ledgers: BTreeMap<String, Arc<Ledger>>,
+    submissions: u64,
+    part: usize,
+    step: usize,
+    at: Duration,
+}
+
+/// What one validator, or one half of twins, runs as.
+struct Process {
+    handle: Handle<()>,
+    validator: Arc<Mutex<Option<Validator>>>,
+}
+
+/// What lasts from power on to power off.
+struct Powered {
+    context: Context,
+    oracle: SimulatedOracle,
+    /// By seat; twins have two.
+    processes: Vec<Vec<Process>>,
+    sights: BTreeMap<usize, Sights>,
+    /// Links that are cut.
+    cut: Vec<(usize, usize)>,
+    link: Link,
+    /// What validators that run since have acknowledged, by seat.
+    acknowledged: Vec<Vec<Hash>>,
+}
+
+impl<'a> World<'a> {
+    fn new(plan: &'a Plan, directory: &'a Path) -> Self {
+        let validators: Vec<_> = (0..plan.validators)
+            .map(|seat| keys(seat).validator(format!("127.0.0.1:{}", 9_000 + seat), String::new()))
+            .collect();
+        let committee = Committee::new(&validators, CHAIN_ID).expect("the keys of a plan are distinct");
+        Self {
+            plan,
+            directory,
+            committee,
+            peers: (0..plan.validators).map(peer).collect(),
+            chronicle: Arc::default(),
+            ledgers: BTreeMap::new(),
+            submissions: 0,
+            part: 0,
+            step: 0,
+            at: Duration::ZERO,
+        }
+    }
+
+    fn violation(&self, (invariant, detail): Broken) -> Violation {
+        Violation { invariant, part: self.part, step: self.step, at: self.at, detail }
+    }
+
+    /// One part, from power on until everything that was acknowledged is final.
+    async fn play(
+        &mut self,
+        context: Context,
+        part: &Part,
+        tell: &mut dyn FnMut(usize, usize, Duration, &str),
+    ) -> Result<(), Broken> {
+        let begin = context.current();
+        let mut powered = self.power_on(context).await?;
+        for (at, event) in &part.events {
+            powered.context.sleep_until(begin + *at).await;
+            (self.step, self.at) = (self.step + 1, *at);
+            tell(self.part, self.step, *at, &event.to_string());
+            self.happen(&mut powered, event).await?;
+            self.check_now()?;
+        }
+        for seat in 0..self.plan.validators {
+            self.restart(&mut powered, seat).await?;
+        }
+        self.heal(&mut powered, self.plan.link).await;
+        tell(self.part, self.step, self.at, "all faults have ended");
+        self.settle(&powered, begin).await?;
+        self.check_served(&powered)?;
+        self.accusations().map(drop)
+    }
+
+    async fn power_on(&mut self, context: Context) -> Result<Powered, Broken> {
+        let config = simulated::Config {
+            max_size: MESSAGE_BYTES_MAX,
+            max_peers_per_set: NZUsize!(64),
+            disconnect_on_block: true,
+            tracked_peer_sets: NZUsize!(1),
+        };
+        let (network, oracle) = Network::new_with_peers(context.child("network"), config, self.peers.clone()).await;
+        network.start();
+        let twins = self.plan.twins.iter();
+        let mut powered = Powered {
+            context,
+            oracle,
+            processes: (0..self.plan.validators).map(|_| Vec::new()).collect(),
+            sights: twins.map(|seat| (*seat, Sights::new(&self.peers))).collect(),
+            cut: Vec::new(),
+            link: self.plan.link,
+            acknowledged: vec![Vec::new(); self.plan.validators],
+        };
+        for (from, to) in pairs(self.plan.validators) {
+            powered.connect(&self.peers, from, to).await;
+        }
+        for seat in 0..self.plan.validators {
+            self.restart(&mut powered, seat).await?;
+        }
+        Ok(powered)
+    }
+
+    async fn happen(&mut self, powered: &mut Powered, event: &Event) -> Result<(), Broken> {
+        match event {
+            // Twins are never killed: what they lose would make them weaker.
+            Event::Crash { seat } if !self.plan.twins.contains(seat) => powered.kill(*seat),
+            Event::Crash { .. } => {}
+            Event::Restart { seat } => self.restart(powered, *seat).await?,
+            Event::Partition { side } => {
+                self.heal(powered, powered.link).await;
+                for (from, to) in pairs(self.plan.validators).filter(|(from, to)| side[*from] != side[*to]) {
+                    powered.disconnect(&self.peers, from, to).await;
+                    powered.cut.push((from, to));
+                }
+            }
+            Event::Heal => self.heal(powered, self.plan.link).await,
+            Event::Degrade { link } => self.heal(powered, *link).await,
+            Event::Reshuffle { first, both } => {
+                for sights in powered.sights.values() {
+                    (0..self.plan.validators).for_each(|seat| sights.set(&self.peers[seat], first[seat], both[seat]));
+                }
+            }
+            Event::Submit { seat, transactions } => self.submit(powered, *seat, transactions),
+        }
+        Ok(())
+    }
+
+    /// Connects everybody again, by links like this.
+    async fn heal(&self, powered: &mut Powered, link: Link) {
+        let cut = std::mem::take(&mut powered.cut);
+        if powered.link != link {
+            powered.link = link;
+            for (from, to) in pairs(self.plan.validators).filter(|pair| !cut.contains(pair)) {
+                powered.disconnect(&self.peers, from, to).await;
+                powered.connect(&self.peers, from, to).await;
+            }
+        }
+        for (from, to) in cut {
+            powered.connect(&self.peers, from, to).await;
+        }
+    }
+
+    fn submit(&mut self, powered: &mut Powered, seat: usize, shape: &[(u64, usize)]) {
+        let (made, hashes) = transactions(self.submissions, shape);
+        self.submissions += 1;
+        self.chronicle.lock().made(hashes.clone());
+        for process in &powered.processes[seat] {
+            let validator = process.validator.lock();
+            let Some(validator) = validator.as_ref() else { continue };
+            let accepted = match made.as_slice() {
+                [(namespace, payload)] => validator.submit(*namespace, payload.clone()).is_ok(),
+                _ => validator.submit_bundle(made.clone()).is_ok(),
+            };
+            if accepted {
+                powered.acknowledged[seat].extend(&hashes);
+            }
+        }
+    }
+
+    /// Starts a seat that does not run.
+    async fn restart(&mut self, powered: &mut Powered, seat: usize) -> Result<(), Broken> {
+        if !powered.processes[seat].is_empty() {
+            return Ok(());
+        }
+        let control = powered.oracle.control(self.peers[seat].clone());
+        let mut links = Vec::new();
+        for (channel, quota) in channels() {
+            let registered = control.register(channel, quota).await;
+            links.push(registered.map_err(|error| (Invariant::StartsAgain, format!("channel {channel}: {error}")))?);
+        }
+        let Some(sights) = powered.sights.get(&seat).cloned() else {
+            let links: [_; CHANNELS] = links.try_into().unwrap_or_else(|_| unreachable!("one link for each channel"));
+            let process = self.start(powered, seat, "", links).await?;
+            powered.processes[seat].push(process);
+            return Ok(());
+        };
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for (sender, receiver) in links {
+            let (forward, route) = (sights.clone(), sights.clone());
+            let (left, right) = sender.split_with(move |half, recipients: &_, _: &_| forward.forward(half, recipients));
+            let route = move |(sender, _): &(PublicKey, _)| route.route(sender);
+            let (heard_left, heard_right) = receiver.split_with(powered.context.child("split"), route);
+            first.push((left, heard_left));
+            second.push((right, heard_right));
+        }
+        for (half, links) in [("a", first), ("b", second)] {
+            let links: [_; CHANNELS] = links.try_into().unwrap_or_else(|_| unreachable!("one link for each channel"));
+            let process = self.start(powered, seat, half, links).await?;
+            powered.processes[seat].push(process);
+        }
+        Ok(())
+    }
+
+    async fn start<S, R>(
+        &mut self,
+        powered: &Powered,
+        seat: usize,
+        half: &str,
+        links: [(S, R); CHANNELS],
+    ) -> Result<Process, Broken>
+    where
+        S: commonware_p2p::Sender<PublicKey = PublicKey>,
+        R: commonware_p2p::Receiver<PublicKey = PublicKey>,
+    {
+        let name = format!("{seat}{half}");
+        let honest = half.is_empty();
+        let chronicle = honest.then(|| self.chronicle.clone());
+        let ledger = self.ledgers.entry(name.clone()).or_insert_with(|| Arc::new(Ledger::new(seat, chronicle)));
+        let application: Arc<dyn Application> = ledger.clone();
+        let config = Config {
+            keys: keys(seat),
+            committee: self.committee.clone(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            directory: self.directory_of(&name),
+            genesis_timestamp_millis: 0,
+            block_millis: self.plan.pace.as_millis() as u64,
+            limits: Limits::default(),
+        };
+        free(&powered.context, &config.directory).await;
+        let slot: Arc<Mutex<Option<Validator>>> = Arc::default();
+        let (filled, peers) = (slot.clone(), powered.oracle.manager());
+        let blocker = powered.oracle.control(self.peers[seat].clone());
+        let (tell, told) = oneshot::channel();
+        let handle = powered.context.child("validator").spawn(move |context| async move {
+            let prefix = format!("{name}-");
+            let started = Validator::start(context, config, &prefix, application, links, peers, blocker).await;
+            let _ = tell.send(started.map(|validator| *filled.lock() = Some(validator)));
+            std::future::pending().await
+        });
+        match told.await {
+            Ok(Ok(())) => Ok(Process { handle, validator: slot }),
+            Ok(Err(error)) => Err((Invariant::StartsAgain, format!("seat {seat}: {error}"))),
+            Err(_) => Err((Invariant::StartsAgain, format!("seat {seat} ended while it started"))),
+        }
+    }
+
+    fn directory_of(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// What was broken while blocks were taken.
+    fn check_now(&self) -> Result<(), Broken> {
+        self.chronicle.lock().broken.take().map_or(Ok(()), Err)
+    }
+
+    /// Waits until all honest validators have new blocks, and everything that was acknowledged.
+    async fn settle(&mut self, powered: &Powered, begin: std::time::SystemTime) -> Result<(), Broken> {
+        let (healed, target) = (powered.context.current(), self.chronicle.lock().height() + BLOCKS_AFTER);
+        loop {
+            powered.context.sleep(LOOK).await;
+            self.at = powered.context.current().duration_since(begin).unwrap_or_default();
+            self.check_now()?;
+            let heights: Vec<u64> = self.plan.honest().map(|seat| powered.height(seat)).collect();
+            let missing = self.missing(powered);
+            if missing.is_none() && heights.iter().all(|height| *height >= target) {
+                return Ok(());
+            }
+            if let Some(reason) = self.plan.honest().find_map(|seat| powered.failure(seat)) {
+                return Err((Invariant::Progress, reason));
+            }
+            if powered.context.current() > healed + PATIENCE {
+                let broken = match missing {
+                    Some(missing) if heights.iter().all(|height| *height >= target) => {
+                        (Invariant::AcknowledgedIsIncluded, missing)
+                    }
+                    _ => (Invariant::Progress, format!("heights {heights:?} after {PATIENCE:?}, {target} is wanted")),
+                };
+                return Err(broken);
+            }
+        }
+    }
+
+    /// What an honest validator has acknowledged and is not final.
+    fn missing(&self, powered: &Powered) -> Option<String> {
+        let chronicle = self.chronicle.lock();
+        self.plan.honest().find_map(|seat| {
+            let missing = powered.acknowledged[seat].iter().find(|hash| chronicle.height_of(hash).is_none())?;
+            Some(format!("seat {seat} acknowledged {}, which is not final", hex::encode(missing)))
+        })
+    }
+
+    /// What the honest validators serve is certified, and what the others have.
+    fn check_served(&self, powered: &Powered) -> Result<(), Broken> {
+        for seat in self.plan.honest() {
+            let broken = |what: String| (Invariant::CertifiedWhenServed, format!("seat {seat}: {what}"));
+            let mut from = 1;
+            loop {
+                let page = powered.served(seat, from).map_err(broken)?;
+                let Some(last) = page.last() else { break };
+                from = last.height + 1;
+                for certified in &page {
+                    let height = certified.height;
+                    let block =
+                        self.committee.verify(certified).map_err(|error| broken(format!("{height}: {error}")))?;
+                    self.chronicle.lock().compare(seat, height, block.digest())?;
+                }
+            }
+            if from <= powered.height(seat) {
+                return Err(broken(format!("it serves up to {}, its height is {}", from - 1, powered.height(seat))));
+            }
+        }
+        Ok(())
+    }
+
+    /// How much evidence the honest validators have kept; it must be against twins.
+    fn accusations(&self) -> Result<u64, Broken> {
+        let mut count = 0;
+        for seat in self.plan.honest() {
+            let broken = |what: String| (Invariant::HonestNeverAccused, format!("seat {seat}: {what}"));
+            let file = self.directory_of(&seat.to_string()).join("evidence.jsonl");
+            let text = std::fs::read_to_string(&file).map_err(|error| broken(error.to_string()))?;
+            for line in text.lines() {
+                let record: EvidenceRecord = serde_json::from_str(line).map_err(|error| broken(error.to_string()))?;
+                if !self.plan.twins.contains(&(record.seat as usize)) {
+                    return Err(broken(format!("{} of seat {} in view {}", record.kind, record.seat, record.view)));
+                }
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+}
+
+impl Powered {
+    async fn connect(&self, peers: &[PublicKey], from: usize, to: usize) {
+        let Link { latency, jitter, lost } = self.link;
+        let success_rate = Probability::new(1_000 - u64::from(lost), 1_000).expect("at most all are lost");
+        let link = simulated::Link { latency, jitter, success_rate };
+        let added = self.oracle.add_link(peers[from].clone(), peers[to].clone(), link).await;
+        added.expect("a link is added once");
+    }
+
+    async fn disconnect(&self, peers: &[PublicKey], from: usize, to: usize) {
+        let removed = self.oracle.remove_link(peers[from].clone(), peers[to].clone()).await;
+        removed.expect("a link that is there is removed");
+    }
+
+    fn kill(&mut self, seat: usize) {
+        for process in self.processes[seat].drain(..) {
+            process.handle.abort();
+            process.validator.lock().take();
+        }
+        // Its mempool is gone, and nobody promised more.
+        self.acknowledged[seat].clear();
+    }
+
+    fn with<T>(&self, seat: usize, ask: impl FnOnce(&Validator) -> T) -> Option<T> {
+        self.processes[seat].first().and_then(|process| process.validator.lock().as_ref().map(ask))
+    }
+
+    fn height(&self, seat: usize) -> u64 {
+        self.with(seat, Validator::height).unwrap_or_default()
+    }
+
+    fn failure(&self, seat: usize) -> Option<String> {
+        self.with(seat, Validator::failure).flatten().map(|reason| format!("seat {seat} failed: {reason}"))
+    }
+
+    fn served(&self, seat: usize, from: u64) -> Result<Vec<CertifiedBlock>, String> {
+        let page = self.with(seat, |validator| validator.finalized(from, usize::MAX));
+        page.unwrap_or_else(|| Ok(Vec::new())).map_err(|error| error.to_string())
+    }
+}
+
+/// Waits until a killed validator has let go of its files.
+async fn free(context: &Context, directory: &Path) {
+    let history = directory.join("history.redb");
+    for _ in 0..RELEASE_LOOKS_MAX {
+        let free = match std::fs::File::open(&history) {
+            Ok(file) => file.try_lock().is_ok(),
+            Err(_) => true,
+        };
+        if free {
+            return;
+        }
+        context.sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn keys(seat: usize) -> ValidatorKeys {
+    ValidatorKeys::from_seed(seat as u64)
+}
+
+fn peer(seat: usize) -> PublicKey {
+    let key = hex::decode(keys(seat).public_key()).expect("a key is hex");
+    PublicKey::decode(Bytes::from(key)).expect("a key is a key")
+}
+
+/// All ordered pairs of different seats.
+fn pairs(validators: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..validators).flat_map(move |from| (0..validators).filter(move |to| *to != from).map(move |to| (from, to)))
+}

@@ -1,0 +1,25 @@
+//! Short runs, so that every test run plays some; `cargo run --release -p simulation` plays many.
+
+use simulation::{Plan, run};
+
+#[test]
+fn a_few_seeds_hold_every_invariant() {
+    for seed in 0..3 {
+        let outcome = run(&Plan::draw(seed, Some(4)), &mut |_, _, _, _| {})
+            .unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+        assert!(outcome.blocks > 0);
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let play = || {
+        let mut events = Vec::new();
+        let plan = Plan::draw(5, Some(4));
+        let outcome = run(&plan, &mut |part, step, at, event| events.push((part, step, at, event.to_owned())));
+        (outcome, events)
+    };
+    let (first, second) = (play(), play());
+    assert!(first.0.is_ok(), "{:?}", first.0);
+    assert_eq!(first, second);
+}
