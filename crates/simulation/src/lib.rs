@@ -10,6 +10,7 @@
 //! | [`plan`] | what happens, from a seed |
 //! | [`world`] | how it happens |
 //! | [`invariants`] | what must hold whatever happens |
+//! | [`scale`] | what a committee costs by its size |
 //! | `ledger` | what each validator's application took, and what users were told |
 //! | `twins` | how two validators with one key are kept apart |
 
@@ -18,9 +19,11 @@
 pub mod invariants;
 mod ledger;
 pub mod plan;
+pub mod scale;
 mod twins;
 pub mod world;
 
 pub use invariants::{Invariant, Violation};
 pub use plan::Plan;
+pub use scale::{Scale, measure};
 pub use world::{Outcome, run};

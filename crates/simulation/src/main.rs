@@ -1,8 +1,10 @@
 //! `cargo run --release -p simulation -- --seeds N`: plays N seeds and stops at the first that breaks a promise.
 
-use clap::Parser;
-use eyre::{Result, bail};
-use simulation::{Invariant, Outcome, Plan, Violation, run};
+use clap::{Parser, Subcommand};
+use eyre::{Result, bail, eyre};
+use parking_lot::Mutex;
+use simulation::{Invariant, Outcome, Plan, Scale, Violation, measure, run};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Play whole networks on simulated machines and check what must hold.
@@ -22,9 +24,27 @@ struct Arguments {
     /// Validators in each network; 4 or 7, as drawn, if left out.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     validators: Option<u16>,
-    /// Print every event of every run.
+    /// Runs at the same time; as many as there are cores if left out.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Print every event of every run; best with `--jobs 1`.
     #[arg(long)]
     events: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What committees of several sizes cost, without faults: CPU, messages and bytes per block, size of a certificate.
+    Scale {
+        /// Sizes of the committees.
+        #[arg(long, value_delimiter = ',', default_value = "4,16,64,128", value_parser = clap::value_parser!(u16).range(1..=256))]
+        validators: Vec<u16>,
+        /// Blocks that become final in each.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=10_000))]
+        blocks: u64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -32,24 +52,59 @@ fn main() -> Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter()).with_writer(std::io::stderr).init();
     // A panic is a violation, which is printed with its seed.
     std::panic::set_hook(Box::new(|_| {}));
-    let begin = Instant::now();
-    let mut total = Total::default();
-    for seed in arguments.start..arguments.start.saturating_add(arguments.seeds) {
-        let plan = Plan::draw(seed, arguments.validators.map(usize::from));
-        match run(&plan, &mut |part, step, at, event| {
-            if arguments.events {
-                print(part, step, at, event);
-            }
-        }) {
-            Ok(outcome) => total.add(&outcome),
-            Err(violation) => return replay(&plan, &violation),
-        }
-        if total.seeds.is_multiple_of(50) {
-            eprintln!("{} seeds, up to {seed}, {} s", total.seeds, begin.elapsed().as_secs());
-        }
+    if let Some(Command::Scale { validators, blocks }) = &arguments.command {
+        println!("{}", Scale::HEADER);
+        return validators.iter().try_for_each(|count| {
+            println!("{}", measure(*count, *blocks).map_err(|reason| eyre!(reason))?);
+            Ok(())
+        });
     }
+    let total = play(&arguments)?;
     println!("{total}");
     Ok(())
+}
+
+/// Plays all seeds, on as many threads as asked for; every run has one thread.
+fn play(arguments: &Arguments) -> Result<Total> {
+    let jobs =
+        arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get() as u16));
+    let state = Mutex::new((Total::default(), None::<(Plan, Violation)>));
+    let (next, begin) = (AtomicU64::new(arguments.start), Instant::now());
+    let end = arguments.start.saturating_add(arguments.seeds);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while state.lock().1.is_none() {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let plan = Plan::draw(seed, arguments.validators.map(usize::from));
+                    let outcome = run(&plan, &mut |part, step, at, event| {
+                        if arguments.events {
+                            print(part, step, at, event);
+                        }
+                    });
+                    let (total, first) = &mut *state.lock();
+                    match outcome {
+                        Ok(outcome) => total.add(&outcome),
+                        // Of two that break at once, the lower seed is told.
+                        Err(violation) => match first {
+                            Some((earlier, _)) if earlier.seed < seed => {}
+                            _ => *first = Some((plan, violation)),
+                        },
+                    }
+                    if total.seeds.is_multiple_of(50) {
+                        eprintln!("{} seeds, {} s", total.seeds, begin.elapsed().as_secs());
+                    }
+                }
+            });
+        }
+    });
+    match state.into_inner() {
+        (total, None) => Ok(total),
+        (_, Some((plan, violation))) => replay(&plan, &violation).map(|()| Total::default()),
+    }
 }
 
 fn filter() -> tracing_subscriber::EnvFilter {
@@ -71,7 +126,7 @@ fn replay(plan: &Plan, violation: &Violation) -> Result<()> {
         Err(again) => println!("seed {seed}: another one: {again}"),
         Ok(_) => println!("seed {seed}: not again"),
     }
-    bail!("{} is broken by seed {seed}: run with --seeds 1 --start {seed} --events", violation.invariant)
+    bail!("{} is broken by seed {seed}: run it with --seeds 1 --start {seed} --events", violation.invariant)
 }
 
 #[derive(Default)]

@@ -18,6 +18,9 @@ const FAULTS_MAX: usize = 5;
 /// Users' submissions in a part of a run, at most.
 const SUBMISSIONS_MAX: usize = 60;
 
+/// Blocks that must become final after the last fault.
+const BLOCKS_AFTER: u64 = 3;
+
 /// A run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -40,6 +43,8 @@ pub struct Plan {
 pub struct Part {
     /// What happens, by time since power on.
     pub events: Vec<(Duration, Event)>,
+    /// Blocks that must become final after it.
+    pub blocks: u64,
 }
 
 /// How messages travel.
@@ -146,6 +151,13 @@ impl Plan {
         Self { seed, validators, pace, link, twins, parts }
     }
 
+    /// A network in which nothing happens until `blocks` are final.
+    pub fn quiet(validators: usize, blocks: u64) -> Self {
+        let link = Link { latency: Duration::from_millis(10), jitter: Duration::from_millis(1), lost: 0 };
+        let part = Part { events: Vec::new(), blocks };
+        Self { seed: 0, validators, pace: Duration::from_millis(200), link, twins: Vec::new(), parts: vec![part] }
+    }
+
     /// Seats that run once.
     pub fn honest(&self) -> impl Iterator<Item = usize> {
         (0..self.validators).filter(|seat| !self.twins.contains(seat))
@@ -198,7 +210,7 @@ impl Dice {
         }
         // Stable, so that what was drawn first happens first at the same time.
         events.sort_by_key(|(at, _)| *at);
-        Part { events }
+        Part { events, blocks: BLOCKS_AFTER }
     }
 
     fn transaction(&mut self) -> (u64, usize) {

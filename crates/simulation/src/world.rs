@@ -11,7 +11,7 @@ use bytes::Bytes;
 use commonware_codec::DecodeExt as _;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::{self, Network, Oracle};
-use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic};
+use commonware_runtime::{Clock as _, Handle, Metrics as _, Spawner as _, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, Probability};
 use futures::channel::oneshot;
 use parking_lot::Mutex;
@@ -22,14 +22,12 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Chain id of every run.
 const CHAIN_ID: u64 = 5886;
 /// Simulated time in which blocks must become final everywhere after the last fault.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Blocks that must become final after the last fault.
-const BLOCKS_AFTER: u64 = 3;
 /// Between two looks at the validators.
 const LOOK: Duration = Duration::from_millis(20);
 /// Looks until the files of a killed validator are free.
@@ -52,13 +50,19 @@ pub struct Outcome {
     pub twins: u64,
     /// Pieces of evidence against twins.
     pub evidence: u64,
+    /// Messages between validators.
+    pub messages: u64,
+    /// Bytes of the longest header.
+    pub header_bytes: u64,
+    /// Bytes of the longest certificate of a block that was finalised itself.
+    pub certificate_bytes: u64,
     /// State of the runtime's auditor at the end of each part: the same for the same seed.
     pub audits: Vec<String>,
 }
 
 /// Plays `plan`; `tell` hears of every event, with its part, step and time. A panic of the code is a violation, too.
 pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> Result<Outcome, Violation> {
-    let directory = tempfile::tempdir().map_err(|error| Violation {
+    let directory = temporary().map_err(|error| Violation {
         invariant: Invariant::StartsAgain,
         part: 0,
         step: 0,
@@ -88,8 +92,16 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> R
     }
     outcome.blocks = world.chronicle.lock().height();
     outcome.transactions = world.chronicle.lock().transactions();
+    (outcome.messages, outcome.header_bytes) = (world.messages, world.header_bytes);
+    outcome.certificate_bytes = world.certificate_bytes;
     outcome.evidence = world.accusations().map_err(|broken| world.violation(broken))?;
     Ok(outcome)
+}
+
+/// A directory in memory where there is one: files outlive validators there, and nothing waits for a disk.
+fn temporary() -> std::io::Result<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -113,6 +125,9 @@ struct World<'a> {
     part: usize,
     step: usize,
     at: Duration,
+    messages: u64,
+    header_bytes: u64,
+    certificate_bytes: u64,
 }
 
 /// What one validator, or one half of twins, runs as.
@@ -152,6 +167,9 @@ impl<'a> World<'a> {
             part: 0,
             step: 0,
             at: Duration::ZERO,
+            messages: 0,
+            header_bytes: 0,
+            certificate_bytes: 0,
         }
     }
 
@@ -180,8 +198,9 @@ impl<'a> World<'a> {
         }
         self.heal(&mut powered, self.plan.link).await;
         tell(self.part, self.step, self.at, "all faults have ended");
-        self.settle(&powered, begin).await?;
+        self.settle(&powered, part.blocks, begin).await?;
         self.check_served(&powered)?;
+        self.messages += messages_sent(&powered.context.encode());
         self.accusations().map(drop)
     }
 
@@ -357,8 +376,8 @@ impl<'a> World<'a> {
     }
 
     /// Waits until all honest validators have new blocks, and everything that was acknowledged.
-    async fn settle(&mut self, powered: &Powered, begin: std::time::SystemTime) -> Result<(), Broken> {
-        let (healed, target) = (powered.context.current(), self.chronicle.lock().height() + BLOCKS_AFTER);
+    async fn settle(&mut self, powered: &Powered, blocks: u64, begin: SystemTime) -> Result<(), Broken> {
+        let (healed, target) = (powered.context.current(), self.chronicle.lock().height() + blocks);
         loop {
             powered.context.sleep(LOOK).await;
             self.at = powered.context.current().duration_since(begin).unwrap_or_default();
@@ -393,7 +412,7 @@ impl<'a> World<'a> {
     }
 
     /// What the honest validators serve is certified, and what the others have.
-    fn check_served(&self, powered: &Powered) -> Result<(), Broken> {
+    fn check_served(&mut self, powered: &Powered) -> Result<(), Broken> {
         for seat in self.plan.honest() {
             let broken = |what: String| (Invariant::CertifiedWhenServed, format!("seat {seat}: {what}"));
             let mut from = 1;
@@ -406,6 +425,13 @@ impl<'a> World<'a> {
                     let block =
                         self.committee.verify(certified).map_err(|error| broken(format!("{height}: {error}")))?;
                     self.chronicle.lock().compare(seat, height, block.digest())?;
+                    let header = block.header().encode().len() as u64;
+                    self.header_bytes = self.header_bytes.max(header);
+                    let certificate = certified.certificate.0.len() as u64;
+                    // It begins with the number of headers down to the block that was finalised.
+                    if certified.certificate.0.starts_with(&[0; 4]) {
+                        self.certificate_bytes = self.certificate_bytes.max(certificate);
+                    }
                 }
             }
             if from <= powered.height(seat) {
@@ -488,6 +514,12 @@ async fn free(context: &Context, directory: &Path) {
         }
         context.sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// Messages that the network's metrics count.
+fn messages_sent(metrics: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with("network_messages_sent_total"));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 fn keys(seat: usize) -> ValidatorKeys {
