@@ -38,12 +38,12 @@ impl Sights {
     /// The peers that a message of a half goes to.
     pub fn forward(&self, half: SplitOrigin, recipients: &Recipients<PublicKey>) -> Option<Recipients<PublicKey>> {
         let sights = self.0.read();
-        let sees = |peer: &PublicKey| match (sights.get(peer), half) {
-            (Some(SplitTarget::Both), _) => true,
-            (Some(SplitTarget::Primary), SplitOrigin::Primary) => true,
-            (Some(SplitTarget::Secondary), SplitOrigin::Secondary) => true,
-            _ => false,
+        let own = match half {
+            SplitOrigin::Primary => SplitTarget::Primary,
+            SplitOrigin::Secondary => SplitTarget::Secondary,
         };
+        let sees =
+            |peer: &PublicKey| sights.get(peer).is_some_and(|sight| *sight == SplitTarget::Both || *sight == own);
         let seen: Vec<_> = match recipients {
             Recipients::All => sights.keys().filter(|peer| sees(peer)).cloned().collect(),
             Recipients::Some(peers) => peers.iter().filter(|peer| sees(peer)).cloned().collect(),

@@ -207,7 +207,7 @@ impl<'a> World<'a> {
     async fn power_on(&mut self, context: Context) -> Result<Powered, Broken> {
         let config = simulated::Config {
             max_size: MESSAGE_BYTES_MAX,
-            max_peers_per_set: NZUsize!(64),
+            max_peers_per_set: NZUsize!(256),
             disconnect_on_block: true,
             tracked_peer_sets: NZUsize!(1),
         };

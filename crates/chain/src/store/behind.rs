@@ -285,9 +285,9 @@ impl Behind {
 }
 
 /// Writes the rows of some buckets into their tables, in key order.
-fn move_rows<'a>(
+fn move_rows(
     transaction: &WriteTransaction,
-    blocks: &mut dyn Iterator<Item = &'a Rows>,
+    blocks: &mut dyn Iterator<Item = &Rows>,
     buckets: Range<u8>,
 ) -> Result<(), ChainError> {
     let mut rows = Vec::new();
