@@ -1,4 +1,5 @@
-//! `cargo xtask bench chain`: anvil from npm, the release program, and the benchmark that compares them.
+//! `cargo xtask bench chain`: anvil from npm, the release program, and the benchmark that compares them;
+//! `cargo xtask bench sequencer`: validators beside the bare consensus engine.
 
 use eyre::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -19,6 +20,12 @@ pub enum Bench {
         #[arg(last = true)]
         words: Vec<String>,
     },
+    /// Validators beside the bare consensus engine, in one process and as processes, in turns.
+    Sequencer {
+        /// Words for the benchmark, for example `-- --rounds 5 --loads 0,1M`; `-- --help` lists them.
+        #[arg(last = true)]
+        words: Vec<String>,
+    },
 }
 
 /// Installs, builds, runs.
@@ -26,16 +33,30 @@ pub enum Bench {
 /// # Errors
 /// When npm, the build or the benchmark fails.
 pub fn run(bench: &Bench) -> Result<()> {
-    let Bench::Chain { words } = bench;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target = target_directory(&root)?;
+    match bench {
+        Bench::Chain { words } => chain(&root, &target, words),
+        Bench::Sequencer { words } => sequencer(&root, &target, words),
+    }
+}
+
+fn sequencer(root: &Path, target: &Path, words: &[String]) -> Result<()> {
+    let directory = target.join("bench");
+    std::fs::create_dir_all(&directory).wrap_err_with(|| format!("cannot make {}", directory.display()))?;
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["bench", "--locked", "-p", "sequencer", "--bench", "network", "--", "--directory"]);
+    execute(command.arg(directory).args(words).current_dir(root))
+}
+
+fn chain(root: &Path, target: &Path, words: &[String]) -> Result<()> {
     let anvil = install(&target.join(FOLDER))?;
-    execute(Command::new(env!("CARGO")).args(["build", "--release", "--locked"]).current_dir(&root))?;
+    execute(Command::new(env!("CARGO")).args(["build", "--release", "--locked"]).current_dir(root))?;
     let kumo = target.join("release/kumo");
     let mut command = Command::new(env!("CARGO"));
     command.args(["bench", "--locked", "-p", "kumo", "--bench", "chain", "--", "--anvil"]).arg(anvil);
     command.arg("--kumo").arg(kumo).arg("--directory").arg(target.join("bench")).args(words);
-    execute(command.current_dir(&root))
+    execute(command.current_dir(root))
 }
 
 /// Installs the pinned anvil, unless it is there; returns the program itself, without npm's launcher around it.

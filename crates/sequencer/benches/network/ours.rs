@@ -1,0 +1,84 @@
+//! Kumo's validators, with an application that fills blocks.
+
+use crate::Result;
+use crate::measure::{Figures, Load, Taken, observe};
+use bytes::Bytes;
+use sequencer::{
+    Application, Block, Committee, Config, Content, Entry, Limits, Proposal, Propose, Sequencer, ValidatorKeys,
+};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const CHAIN_ID: u64 = 5886;
+/// Bytes of one transaction of a filled block.
+const TRANSACTION_BYTES: usize = 100_000;
+
+/// Puts the same bytes into every block it proposes, and accepts any.
+struct Filler {
+    transactions: Vec<Bytes>,
+    height: AtomicU64,
+    taken: Taken,
+}
+
+impl Filler {
+    fn new(bytes: usize) -> Self {
+        let count = bytes / TRANSACTION_BYTES;
+        let transactions = (0..count).map(|index| Bytes::from(vec![index as u8; TRANSACTION_BYTES])).collect();
+        Self { transactions, height: AtomicU64::new(0), taken: Taken::default() }
+    }
+}
+
+impl Application for Filler {
+    fn genesis_commitment(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn propose(&self, _request: Propose<'_>) -> Option<Proposal> {
+        let filled = (!self.transactions.is_empty()).then(|| Entry::new(7, self.transactions.iter().cloned()));
+        let content = Content { entries: filled.into_iter().collect(), bundles: vec![] };
+        Some(Proposal { content, ..Proposal::default() })
+    }
+
+    fn verify(&self, _ancestors: &[Arc<Block>], _block: &Block) -> bool {
+        true
+    }
+
+    fn finalized(&self, block: &Block) -> std::result::Result<(), String> {
+        self.height.store(block.height, Ordering::Release);
+        self.taken.note(block.timestamp_millis * 1_000, block.payload.encoded().len());
+        Ok(())
+    }
+
+    fn finalized_height(&self) -> u64 {
+        self.height.load(Ordering::Acquire)
+    }
+}
+
+/// Runs `seats` of a committee on these ports in this process, and measures.
+pub fn run(load: Load, seconds: u64, seats: &[usize], ports: &[u16], directory: &Path) -> Result<Figures> {
+    let keys: Vec<_> = (0..ports.len() as u64).map(ValidatorKeys::from_seed).collect();
+    let validators: Vec<_> =
+        keys.iter().zip(ports).map(|(keys, port)| keys.validator(format!("127.0.0.1:{port}"), String::new())).collect();
+    let committee = Committee::new(&validators, CHAIN_ID)?;
+    let fillers: Vec<_> = seats.iter().map(|_| Arc::new(Filler::new(load.bytes))).collect();
+    let mut running = Vec::new();
+    for (seat, filler) in seats.iter().zip(&fillers) {
+        let config = Config {
+            keys: ValidatorKeys::from_seed(*seat as u64),
+            committee: committee.clone(),
+            listen: ([127, 0, 0, 1], ports[*seat]).into(),
+            directory: directory.join(seat.to_string()),
+            genesis_timestamp_millis: 0,
+            block_millis: load.pace_millis,
+            limits: Limits::default(),
+        };
+        running.push(Sequencer::start(config, filler.clone())?);
+    }
+    let taken: Vec<_> = fillers.iter().map(|filler| &filler.taken).collect();
+    let figures = observe(&taken, seconds)?;
+    // All processes measure at the same time; the first to end must not disturb the others.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    running.into_iter().for_each(Sequencer::stop_blocking);
+    Ok(figures)
+}
