@@ -32,6 +32,7 @@ use commonware_stream::sake::{self, Sake};
 use commonware_utils::acknowledgement::Exact;
 use commonware_utils::ordered::{Map, Set};
 use commonware_utils::{Acknowledgement as _, NZDuration, NZU16, NZU32, NZU64, NZUsize, TryCollect as _};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,7 +209,7 @@ async fn start(context: &tokio::Context, seat: usize, ports: &[u16], load: Load,
         Cups::<_, ChaCha20Poly1305>::new(handshake, cups::Version::V1),
         NAMESPACE,
         address(seat),
-        NZUsize!(64),
+        NonZeroUsize::new(ports.len()).expect("there is a validator"),
         MESSAGE_BYTES_MAX,
         NZUsize!(1024),
     );
@@ -219,7 +220,7 @@ async fn start(context: &tokio::Context, seat: usize, ports: &[u16], load: Load,
         keys.iter().enumerate().map(|(seat, key)| (key.public_key(), address(seat).into())).collect();
     oracle.track(0, Map::try_from(peers).expect("the keys are distinct"));
     let [votes, certificates, fetches, blocks, backfill] =
-        [0, 1, 2, 3, 4].map(|channel| network.register(channel, Quota::per_second(NZU32!(4096))));
+        [0, 1, 2, 3, 4].map(|channel| network.register(channel, Quota::per_second(NZU32!(1024))));
 
     let cache = CacheRef::new(NZU16!(4084), NZUsize!(4096));
     let participants: Set<_> = keys.iter().map(|key| key.public_key()).try_collect().expect("the keys are distinct");
