@@ -355,7 +355,7 @@ pub struct Exclusion {
 pub struct SubmitRequest {
     /// Namespace (rollup) id; 1 is the settlement chain.
     pub namespace: u64,
-    /// Opaque transaction bytes (1 byte to 128 KiB).
+    /// Opaque transaction bytes (1 byte to 1 MiB).
     #[schema(value_type = String)]
     pub payload: Bytes,
 }
@@ -373,7 +373,7 @@ pub struct SubmitResponse {
 pub struct SubmitAllRequest {
     /// Namespace (rollup) id; 1 is the settlement chain.
     pub namespace: u64,
-    /// Opaque transactions (1 to 1,024; each 1 byte to 128 KiB).
+    /// Opaque transactions (1 to 1,024; each 1 byte to 1 MiB).
     #[schema(value_type = Vec<String>)]
     pub payloads: Vec<Bytes>,
 }
@@ -383,6 +383,177 @@ pub struct SubmitAllRequest {
 pub struct SubmitAllResponse {
     /// Why each transaction was not queued, in the order of the request; `null` for one that was.
     pub refusals: Vec<Option<String>>,
+}
+
+/// `POST /seq/v1/submit-batch` of a validator: transactions of any namespaces, each for itself. As
+/// `application/octet-stream`, the body is `namespace (8) ‖ length (4) ‖ bytes` for each, big endian.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitBatchRequest {
+    /// Transactions (1 to 65,536 with 8 MiB).
+    pub transactions: Vec<SubmitRequest>,
+    /// How many blocks they may wait (1 to 15,000); 3,000 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<u64>,
+}
+
+/// `POST /seq/v1/submit-bundle` of a validator: transactions that must stand together in one block, in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitBundleRequest {
+    /// Transactions (2 to 64 with 1 MiB).
+    pub transactions: Vec<SubmitRequest>,
+    /// How many blocks the bundle may wait (1 to 15,000); 3,000 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<u64>,
+}
+
+/// A submission that is on the disk of the validator that answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmissionReceipt {
+    /// SHA-256 over the namespace (8 bytes, big endian) and the payload, or the name of the bundle.
+    #[schema(value_type = String)]
+    pub hash: B256,
+    /// Last height at which it may stand; 0 if it is final already.
+    pub expires: u64,
+    /// Whether it waited already, or is final.
+    pub known: bool,
+}
+
+/// The answer about one of many submissions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmissionAnswer {
+    /// It is on the disk.
+    Accepted(SubmissionReceipt),
+    /// It is not; this is why.
+    Refused(String),
+}
+
+/// Answer to [`SubmitBatchRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmitBatchResponse {
+    /// In the order of the request.
+    pub answers: Vec<SubmissionAnswer>,
+}
+
+/// `POST /seq/v1/submissions` of a validator: what became of many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatusesRequest {
+    /// Hashes and names (1 to 1,024).
+    #[schema(value_type = Vec<String>)]
+    pub hashes: Vec<B256>,
+}
+
+/// All transactions of a namespace in one final block, or that there are none, with everything that proves it:
+/// `GET /seq/v1/blocks/{height}/namespaces/{namespace}` of a validator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamespaceBlock {
+    /// Height.
+    pub height: u64,
+    /// Encoded header, which the committee signed.
+    #[schema(value_type = String)]
+    pub header: Bytes,
+    /// Encoded finalization certificate.
+    #[schema(value_type = String)]
+    pub certificate: Bytes,
+    /// Encoded namespace proof; it contains the transactions.
+    #[schema(value_type = String)]
+    pub proof: Bytes,
+}
+
+/// `GET /seq/v1/namespaces/{namespace}/blocks?from=…` of a validator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamespacePage {
+    /// One for each height from the one asked for on, without gaps; empty if none arrived in time.
+    pub blocks: Vec<NamespaceBlock>,
+    /// Newest final height of the validator asked.
+    pub height: u64,
+}
+
+/// What became of a submission: `GET /seq/v1/submissions/{hash}` of a validator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmissionState {
+    /// Never seen, or older than what the validator remembers.
+    #[default]
+    Unknown,
+    /// It waits for its turn.
+    Pending,
+    /// In a valid block that is not final yet, and may still be replaced.
+    Included,
+    /// In a final block.
+    Final,
+    /// In a block behind a finalised checkpoint.
+    Finalized,
+    /// In no block up to the height at which it expired.
+    Expired,
+    /// The application can never include it.
+    Rejected,
+}
+
+/// Where a transaction or a bundle stands in its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmissionPlace {
+    /// A transaction.
+    Transaction {
+        /// Namespace.
+        namespace: u64,
+        /// Position among the transactions of its namespace in the block.
+        index: u32,
+    },
+    /// A bundle.
+    Bundle {
+        /// Position among the bundles of the block.
+        number: u32,
+    },
+}
+
+/// What a validator knows about a transaction or a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmissionStatus {
+    /// Hash of the transaction, or name of the bundle.
+    #[schema(value_type = String)]
+    pub hash: B256,
+    /// What became of it.
+    pub state: SubmissionState,
+    /// Height of the block that holds it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub height: Option<u64>,
+    /// Where in that block.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<SubmissionPlace>,
+    /// While it waits, the last height at which it may stand; once it has expired or was rejected, the height at which
+    /// it did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires: Option<u64>,
+    /// While it waits, how many validators are known to have it on disk.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub copies: Option<u32>,
+    /// Newest final height of the validator asked.
+    pub final_height: u64,
+    /// Newest height of it that stake has finalised; 0 if it does not know.
+    pub finalized_height: u64,
+    /// First height whose transactions it remembers: what became final earlier is unknown here, and still in its block.
+    pub since: u64,
+}
+
+impl SubmissionState {
+    /// Whether it has come as far as `goal`, or will never come there.
+    pub fn has_reached(&self, goal: SubmissionState) -> bool {
+        use SubmissionState::{Expired, Final, Finalized, Included, Pending, Rejected, Unknown};
+        let rank = |state: SubmissionState| match state {
+            Unknown => 0,
+            Pending => 1,
+            Included => 2,
+            Final => 3,
+            Finalized => 4,
+            Expired | Rejected => 5,
+        };
+        rank(*self) >= rank(goal)
+    }
 }
 
 /// An ordered transaction: `GET /v1/namespaces/{namespace}/transactions` and `GET /v1/transactions/{hash}`.

@@ -4,6 +4,7 @@
 //!  peers ◀─ authenticated TCP ─▶ votes, certificates, resolver ─▶ simplex ─▶ Orderer (propose, verify)
 //!                                blocks ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
 //!                                backfill ─▶ resolver ─────────▶ marshal
+//!                                submissions ◀─▶ relay ◀─▶ mempool, journal
 //! ```
 //!
 //! Consensus is commonware `simplex` (after Chan and Pass, "Simplex Consensus", 2023) with Ed25519 certificates, a
@@ -17,6 +18,7 @@ use crate::evidence::EvidenceLog;
 use crate::history::History;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::orderer::{Core, Orderer, deliver_all};
+use crate::submission::relay;
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
 use commonware_consensus::marshal::{self, Update, core::Actor, resolver, standard::Inline, standard::Standard};
@@ -71,9 +73,10 @@ const CHANNEL_CERTIFICATES: u64 = 1;
 const CHANNEL_RESOLVER: u64 = 2;
 const CHANNEL_BLOCKS: u64 = 3;
 const CHANNEL_BACKFILL: u64 = 4;
+const CHANNEL_SUBMISSIONS: u64 = 5;
 /// Every channel, in the order of [`Links::channels`].
-pub(crate) const CHANNELS: [u64; 5] =
-    [CHANNEL_VOTES, CHANNEL_CERTIFICATES, CHANNEL_RESOLVER, CHANNEL_BLOCKS, CHANNEL_BACKFILL];
+pub(crate) const CHANNELS: [u64; 6] =
+    [CHANNEL_VOTES, CHANNEL_CERTIFICATES, CHANNEL_RESOLVER, CHANNEL_BLOCKS, CHANNEL_BACKFILL, CHANNEL_SUBMISSIONS];
 
 /// How long a validator waits before it gives up a view.
 #[derive(Clone, Copy, Debug)]
@@ -208,7 +211,7 @@ where
     P: Provider<PublicKey = ed25519::PublicKey>,
     B: Blocker<PublicKey = ed25519::PublicKey>,
 {
-    let Links { channels: [votes, certificates, fetches, blocks, backfill], peers, blocker } = links;
+    let Links { channels: [votes, certificates, fetches, blocks, backfill, (offers, offered)], peers, blocker } = links;
     let Setup { core, history, evidence, genesis, prefix } = setup;
     let public_key = core.keys.consensus.public_key();
     let scheme =
@@ -272,6 +275,8 @@ where
     let (final_blocks, deliveries) = mpsc::channel(2 * DELIVERIES_MAX.get());
     let deliverer = core.clone();
     let delivery = context.child("delivery").spawn(move |context| deliver_all(context, deliverer, deliveries));
+    let relay = core.clone();
+    let relay = context.child("submissions").spawn(move |context| relay::run(context, relay, offers, offered));
     let timeouts = Timeouts::new(core.pace);
     let orderer = Inline::new(context.child("orderer"), Orderer(core), mailbox.clone(), epocher);
     let simplex = simplex::Engine::new(
@@ -306,6 +311,7 @@ where
         ("broadcast", broadcast.start(blocks)),
         ("marshal", marshal.start(Delivery(final_blocks), buffer, repairs)),
         ("delivery", delivery),
+        ("submissions", relay),
         ("simplex", simplex.start(votes, certificates, fetches)),
     ]
 }

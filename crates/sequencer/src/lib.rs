@@ -42,6 +42,7 @@
 //! | `committee` | who votes, who proposes, what proves finality |
 //! | `randomness` | what each proposer must reveal |
 //! | `mempool` | what waits, and in which order it is offered |
+//! | `submission` | what is on disk when a submission is acknowledged, and what becomes of it |
 //! | `orderer` | when to propose, what to vote for, when to hand over |
 //! | `history`, `archive` | what is kept on disk |
 //! | `engine` | how the consensus engine is put together |
@@ -74,6 +75,7 @@ mod randomness;
 mod ranges;
 mod sequencer;
 pub mod simulated;
+mod submission;
 #[cfg(test)]
 mod testing;
 
@@ -90,3 +92,4 @@ pub use mempool::SubmitError;
 pub use payload::{Payload, PayloadError};
 pub use randomness::{REVEAL_BYTES, mix as mix_randomness};
 pub use sequencer::{Config, FinalizedError, Sequencer, StartError};
+pub use submission::{JournalError, Lifetime, Receipt, Submission};

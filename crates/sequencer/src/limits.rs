@@ -64,11 +64,42 @@ pub const FINALIZED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Longest pace that can be configured, in milliseconds.
 pub const BLOCK_MILLIS_MAX: u64 = 60_000;
 
-/// Hashes of final transactions remembered, so that a late copy is not ordered again.
-pub const RECENT_TRANSACTIONS_MAX: usize = 65_536;
+/// Final transactions and bundles remembered, so that a late copy is not ordered again and each can be asked for. Whole
+/// blocks are forgotten, so at least the newest two full blocks are remembered.
+pub const RECENT_TRANSACTIONS_MAX: usize = 3 * TRANSACTIONS_MAX;
 
-/// Final blocks read at start to fill the set of recent transactions.
-pub const RECENT_BLOCKS_MAX: u64 = 64;
+/// Final blocks whose transactions are remembered.
+pub const STATUS_BLOCKS_MAX: u64 = 16_384;
+
+/// Bytes of final blocks read at start to remember their transactions.
+pub const REMEMBERED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Blocks that a submission waits for its turn unless it says otherwise; ten minutes at five blocks a second.
+pub const LIFETIME_BLOCKS_DEFAULT: u64 = 3_000;
+
+/// Longest wait that a submission may ask for, in blocks.
+pub const LIFETIME_BLOCKS_MAX: u64 = 15_000;
+
+/// Expired and rejected submissions remembered.
+pub const ENDED_SUBMISSIONS_MAX: usize = 65_536;
+
+/// Valid blocks that are not final yet and whose transactions are told as included.
+pub const INCLUDING_BLOCKS_MAX: usize = 8;
+
+/// Submissions in one call.
+pub const SUBMISSIONS_MAX: usize = 65_536;
+
+/// Bytes that may wait to be written to the journal of submissions; what comes then is refused.
+pub const JOURNAL_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Size from which on the journal of submissions is written anew.
+pub const JOURNAL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of submissions in one message between validators, or one submission beyond that.
+pub const RELAY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Submissions in one message between validators.
+pub const RELAY_COUNT_MAX: usize = 4_096;
 
 /// Bytes of the evidence file; when it is full, evidence is still counted and logged.
 pub const EVIDENCE_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -82,6 +113,9 @@ const PROPOSAL_BYTES_MIN: usize = PAYLOAD_OVERHEAD_BYTES
 const _: () = assert!(TRANSACTION_BYTES_MAX <= proof::bundle::BUNDLE_BYTES_MAX);
 const _: () = assert!(PROPOSAL_BYTES_MIN <= BLOCK_PAYLOAD_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= u32::MAX as usize);
+// Whatever waits may still be asked for when it has ended.
+const _: () = assert!(LIFETIME_BLOCKS_DEFAULT <= LIFETIME_BLOCKS_MAX && LIFETIME_BLOCKS_MAX < STATUS_BLOCKS_MAX);
+const _: () = assert!(2 * RELAY_BYTES_MAX + 8 * RELAY_COUNT_MAX < MESSAGE_BYTES_MAX);
 
 /// What one validator chooses for itself; validators may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,24 +3,31 @@
 //! When a block cannot take everything, the namespace that got the fewest bytes so far is served next, so that a busy
 //! rollup cannot crowd out a quiet one. A bundle is offered, whole, when its turn has come in all of its namespaces: it
 //! overtakes nothing, and what stands behind it does not wait for it. Nothing is dropped to make room: a full queue
-//! refuses, and says so.
+//! refuses, and says so. Everything that waits has a last height, and leaves when that is final without it.
 //! Source of the fairness rule: max-min fair sharing by bytes, as in deficit round robin (Shreedhar, Varghese 1995).
 
 use crate::content::{Bundle, Content, Entry, Hash, Transaction};
 use crate::limits::{
-    BUNDLES_MAX, ENTRY_OVERHEAD_BYTES, Limits, NAMESPACES_MAX, PAYLOAD_OVERHEAD_BYTES, RECENT_TRANSACTIONS_MAX,
-    TRANSACTION_BYTES_MAX, TRANSACTIONS_MAX,
+    BUNDLES_MAX, ENTRY_OVERHEAD_BYTES, INCLUDING_BLOCKS_MAX, JOURNAL_QUEUE_BYTES_MAX, LIFETIME_BLOCKS_MAX, Limits,
+    NAMESPACES_MAX, PAYLOAD_OVERHEAD_BYTES, RELAY_BYTES_MAX, RELAY_COUNT_MAX, SUBMISSIONS_MAX, TRANSACTION_BYTES_MAX,
+    TRANSACTIONS_MAX,
 };
 use crate::payload::{Payload, bundle_bytes, transaction_bytes};
+use crate::submission::{
+    Checked, Ended, EndedLog, Finals, Journal, Lifetime, Members, Outcome, Receipt, Record, Seats, Submission, places,
+};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use proof::bundle::{BUNDLE_BYTES_MAX, MEMBERS_MAX, MEMBERS_MIN, Position, bundle_hash, check_size};
+use proof::bundle::{BUNDLE_BYTES_MAX, MEMBERS_MAX, MEMBERS_MIN, Position};
+use protocol::api::{SubmissionState, SubmissionStatus};
+use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque, btree_map};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, btree_map};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::{Notify, oneshot};
 
 /// A transaction or a bundle was not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// Empty or over the limit.
     #[error("a transaction has 1 to {TRANSACTION_BYTES_MAX} bytes, this one {bytes}")]
@@ -59,10 +66,25 @@ pub enum SubmitError {
         /// Namespaces with transactions.
         namespaces: usize,
     },
+    /// More submissions at a time than are taken.
+    #[error("{submissions} submissions at a time, the limit is {SUBMISSIONS_MAX}")]
+    TooMany {
+        /// How many there were.
+        submissions: usize,
+    },
+    /// Too much waits to be written to the disk; it can be tried again at once.
+    #[error("{JOURNAL_QUEUE_BYTES_MAX} bytes wait to be written, try again")]
+    Busy,
+    /// It could not be written to the disk. It may still be ordered.
+    #[error("the submission is not on the disk: {0}")]
+    Journal(Arc<str>),
     /// The validator has stopped.
     #[error("the validator has stopped")]
     Stopped,
 }
+
+/// Each time that something is handed over, it waits twice as long for the next one, so many times.
+const SENDINGS_DOUBLED: u32 = 5;
 
 /// A bundle that waits.
 struct Waiting {
@@ -72,6 +94,13 @@ struct Waiting {
     /// Its namespaces.
     namespaces: BTreeSet<u64>,
     arrival: u64,
+}
+
+impl Waiting {
+    fn submission(&self) -> Submission {
+        let plain = |(namespace, transaction): &(u64, Transaction)| (*namespace, transaction.payload().clone());
+        Submission::Bundle(self.members.iter().map(plain).collect())
+    }
 }
 
 #[derive(Clone)]
@@ -89,63 +118,192 @@ struct Queue {
     bytes: usize,
 }
 
+/// What is known of something that waits.
+#[derive(Clone, Debug, Default)]
+struct Terms {
+    /// Last height at which it may stand.
+    expires: u64,
+    /// Whether it is in the journal.
+    is_durable: bool,
+    /// Its number by arrival.
+    arrival: u64,
+    /// Who else has it on disk.
+    holders: Seats,
+    /// How often it was handed over.
+    sendings: u32,
+    /// When it is handed over next, in rounds.
+    next: u64,
+}
+
+struct Single {
+    namespace: u64,
+    terms: Terms,
+}
+
 #[derive(Default)]
 struct State {
     queues: BTreeMap<u64, Queue>,
     /// Where each waiting transaction that is in no bundle is.
-    singles: HashMap<Hash, (u64, u64)>,
-    bundles: HashMap<Hash, Arc<Waiting>>,
+    singles: HashMap<Hash, Single>,
+    bundles: HashMap<Hash, (Arc<Waiting>, Terms)>,
+    /// What to look at when a height is final; what left earlier, or stays longer, is still in it.
+    deadlines: BTreeMap<u64, Vec<Hash>>,
     transactions: usize,
     bytes: usize,
     arrivals: u64,
-    /// Transactions and bundles that became final lately.
-    recent: HashSet<Hash>,
-    recent_order: VecDeque<Hash>,
+    /// Newest final height.
+    height: u64,
+    finals: Finals,
+    ended: EndedLog,
+    /// What was accepted here and is not known to be on the disks of all others, by arrival.
+    unshared: BTreeMap<u64, Hash>,
+    /// The others.
+    others: Seats,
+    /// Valid blocks that are not final yet.
+    including: BTreeMap<u64, Payload>,
+}
+
+/// How something comes into the mempool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Queued, and forgotten at a restart.
+    Volatile,
+    /// Accepted here.
+    Own,
+    /// Accepted by another validator.
+    Peer,
+}
+
+/// Something to hand to members of the committee that do not have it yet.
+pub(crate) struct Handed {
+    pub record: Record,
+    pub lacking: Seats,
 }
 
 /// The waiting transactions of one validator.
 pub(crate) struct Mempool {
     limits: Limits,
     state: Mutex<State>,
+    journal: OnceLock<Journal>,
+    /// Told when something was accepted that others do not have.
+    news: Notify,
 }
 
 impl Mempool {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: Mutex::default() }
+        Self { limits, state: Mutex::default(), journal: OnceLock::new(), news: Notify::new() }
+    }
+
+    /// Uses `journal` from now on, and hands to `others` what is in it.
+    pub fn attach(&self, journal: Journal, others: Seats) {
+        self.state.lock().others = others;
+        let is_first = self.journal.set(journal).is_ok();
+        assert!(is_first, "a mempool has one journal");
+    }
+
+    /// Waits until something was accepted that others do not have.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// Writes what waits to be written, and takes no more.
+    pub fn close(&self) {
+        if let Some(journal) = self.journal.get() {
+            journal.close();
+        }
     }
 
     /// Queues a transaction and returns its hash. One that waits already, or became final lately, is not queued twice.
     pub fn submit(&self, namespace: u64, payload: Bytes) -> Result<Hash, SubmitError> {
-        if payload.is_empty() || payload.len() > TRANSACTION_BYTES_MAX {
-            return Err(SubmitError::Size { bytes: payload.len() });
-        }
-        let transaction = Transaction::new(namespace, payload);
-        let hash = transaction.hash(namespace);
-        let mut state = self.state.lock();
-        if !state.knows(&hash) {
-            state.check_room(&self.limits, &BTreeMap::from([(namespace, (1, transaction.bytes()))]))?;
-            state.insert(namespace, hash, transaction);
-        }
-        Ok(hash)
+        self.queue(Submission::Transaction(namespace, payload))
     }
 
     /// Queues transactions that must be ordered together, and returns the name of the bundle. The same bundle is queued
     /// once. Its transactions may also wait alone, or be final: the bundle has them once more.
     pub fn submit_bundle(&self, members: Vec<(u64, Bytes)>) -> Result<Hash, SubmitError> {
-        if check_size(members.iter().map(|(_, payload)| payload.len())).is_err() {
-            let bytes = members.iter().map(|(_, payload)| payload.len()).sum();
-            return Err(SubmitError::Bundle { transactions: members.len(), bytes });
-        }
-        let hashed = |(namespace, payload)| (namespace, Transaction::new(namespace, payload));
-        let members: Vec<(u64, Transaction)> = members.into_iter().map(hashed).collect();
-        let hashes: Vec<_> = members.iter().map(|(namespace, t)| t.hash(*namespace).into()).collect();
-        let hash = bundle_hash(&hashes).0;
+        self.queue(Submission::Bundle(members))
+    }
+
+    fn queue(&self, submission: Submission) -> Result<Hash, SubmitError> {
+        let checked = submission.check()?;
         let mut state = self.state.lock();
-        if !state.knows(&hash) {
-            state.check_room(&self.limits, &demand(&members))?;
-            state.insert_bundle(hash, members);
+        let expires = state.height + Lifetime::default().blocks();
+        state.take_in(&self.limits, checked, expires, Origin::Volatile).map(|(receipt, _)| receipt.hash)
+    }
+
+    /// Queues submissions that were accepted here, and says of each whether it was. The second value tells when they
+    /// are on the disk; it is `None` without a journal.
+    pub fn accept(
+        &self,
+        checked: Vec<Result<Checked, SubmitError>>,
+        lifetime: Lifetime,
+    ) -> (Vec<Result<Receipt, SubmitError>>, Option<oneshot::Receiver<Outcome>>) {
+        let mut state = self.state.lock();
+        let expires = state.height + lifetime.blocks();
+        let checked = checked.into_iter().map(|checked| (checked, expires)).collect();
+        self.take_all(&mut state, checked, Origin::Own)
+    }
+
+    /// Queues what another validator accepted, up to the heights it says.
+    pub fn accept_from_peer(
+        &self,
+        checked: Vec<(Result<Checked, SubmitError>, u64)>,
+    ) -> (Vec<Result<Receipt, SubmitError>>, Option<oneshot::Receiver<Outcome>>) {
+        let mut state = self.state.lock();
+        let latest = state.height + LIFETIME_BLOCKS_MAX;
+        let checked = checked.into_iter().map(|(checked, expires)| (checked, expires.min(latest))).collect();
+        self.take_all(&mut state, checked, Origin::Peer)
+    }
+
+    fn take_all(
+        &self,
+        state: &mut State,
+        checked: Vec<(Result<Checked, SubmitError>, u64)>,
+        origin: Origin,
+    ) -> (Vec<Result<Receipt, SubmitError>>, Option<oneshot::Receiver<Outcome>>) {
+        if self.journal.get().is_some_and(|journal| !journal.has_room()) {
+            return (checked.iter().map(|_| Err(SubmitError::Busy)).collect(), None);
         }
-        Ok(hash)
+        let mut records = Vec::new();
+        let take = |(checked, expires): (Result<Checked, SubmitError>, u64)| {
+            let (receipt, record) = state.take_in(&self.limits, checked?, expires, origin)?;
+            records.extend(record);
+            Ok(receipt)
+        };
+        let receipts = checked.into_iter().map(take).collect();
+        if origin == Origin::Own && !records.is_empty() {
+            self.news.notify_one();
+        }
+        // Within the lock, so that the journal has the order in which things happened.
+        (receipts, self.journal.get().map(|journal| journal.append(records)))
+    }
+
+    /// Takes back what the journal told, oldest first, whatever the limits are now.
+    pub fn restore(&self, records: Vec<Record>) {
+        let mut state = self.state.lock();
+        for record in records {
+            match record {
+                Record::Accepted { expires, submission } => {
+                    if let Ok(checked) = submission.check() {
+                        state.ended.remove(&checked.hash);
+                        state.put(checked, expires, Origin::Own);
+                    }
+                }
+                Record::Ended { hash, how, height } => {
+                    state.remove(&hash);
+                    if how != Ended::Final {
+                        state.ended.insert(hash, how, height);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the journal must tell from now on.
+    pub fn snapshot(&self) -> Vec<Record> {
+        let state = self.state.lock();
+        let ended = state.ended.iter().map(|(hash, how, height)| Record::Ended { hash, how, height });
+        ended.chain(state.durable()).collect()
     }
 
     /// Transactions waiting, those in bundles included.
@@ -153,46 +311,266 @@ impl Mempool {
         self.state.lock().transactions
     }
 
-    /// What a proposal may hold: without what is in `ordered`, at most `bytes_max` encoded. `turn` decides which
-    /// namespace comes first among equals.
-    pub fn candidates(&self, ordered: &HashSet<Hash>, bytes_max: usize, turn: u64) -> Content {
+    /// What a proposal may hold: without what is in `ordered` or has expired at `height`, at most `bytes_max` encoded.
+    /// `height` also decides which namespace comes first among equals.
+    pub fn candidates(&self, ordered: &HashSet<Hash>, bytes_max: usize, height: u64) -> Content {
         let state = self.state.lock();
-        let mut offer = Offer::new(&state, ordered, bytes_max.saturating_sub(PAYLOAD_OVERHEAD_BYTES));
-        offer.serve(turn);
+        let left_out = state.left_out(ordered, height);
+        let mut offer = Offer::new(&state, &left_out, bytes_max.saturating_sub(PAYLOAD_OVERHEAD_BYTES));
+        offer.serve(height);
         offer.content()
     }
 
     /// Forgets transactions and bundles that the application rejected.
     pub fn reject(&self, hashes: &[Hash]) {
         let mut state = self.state.lock();
-        hashes.iter().for_each(|hash| state.remove(hash));
+        let height = state.height;
+        let gone = hashes.iter().filter_map(|hash| Some((*hash, state.remove(hash)?))).collect::<Vec<_>>();
+        self.end(&mut state, gone, Ended::Rejected, height);
     }
 
-    /// Forgets the transactions and bundles of a final block, and remembers that they are final.
-    pub fn finalized(&self, payload: &Payload) {
-        let hashes = payload.entries().iter().flat_map(Entry::hashes).chain(payload.bundle_hashes());
-        let hashes: Vec<Hash> = hashes.collect();
+    /// Remembers a valid block that is not final yet.
+    pub fn included(&self, height: u64, payload: &Payload) {
+        let mut state = self.state.lock();
+        if height > state.height && payload.transaction_count() > 0 {
+            state.including.insert(height, payload.clone());
+            if state.including.len() > INCLUDING_BLOCKS_MAX {
+                state.including.pop_first();
+            }
+        }
+    }
+
+    /// Forgets the transactions and bundles of a final block and what has expired with it, and remembers both.
+    pub fn finalized(&self, height: u64, payload: &Payload) {
+        let mut state = self.state.lock();
+        let mut gone = Vec::new();
+        for (hash, _) in places(payload) {
+            state.ended.remove(&hash);
+            gone.extend(state.remove(&hash).map(|terms| (hash, terms)));
+        }
+        state.height = state.height.max(height);
+        state.finals.insert(height, payload);
+        state.including = state.including.split_off(&(height + 1));
+        self.end(&mut state, gone, Ended::Final, height);
+        let expired = state.take_expired();
+        self.end(&mut state, expired, Ended::Expired, height);
+    }
+
+    /// Remembers how these ended, and notes it in the journal where they are in it.
+    fn end(&self, state: &mut State, gone: Vec<(Hash, Terms)>, how: Ended, height: u64) {
+        if how != Ended::Final {
+            gone.iter().for_each(|(hash, _)| state.ended.insert(*hash, how, height));
+        }
+        if let Some(journal) = self.journal.get() {
+            let durable = gone.into_iter().filter(|(_, terms)| terms.is_durable);
+            journal.note(durable.map(|(hash, _)| Record::Ended { hash, how, height }).collect());
+        }
+    }
+
+    /// What became of these, `finalized_height` being the newest height that stake has finalised.
+    pub fn statuses(&self, hashes: &[Hash], finalized_height: u64) -> Vec<SubmissionStatus> {
+        let state = self.state.lock();
+        hashes.iter().map(|hash| state.status(hash, finalized_height)).collect()
+    }
+
+    /// What to hand over next in this `round`, in the order of arrival, as much as one message holds. Each comes again
+    /// later and later until all have it.
+    pub fn to_hand_over(&self, round: u64) -> Vec<Handed> {
+        let mut state = self.state.lock();
+        let State { unshared, .. } = &*state;
+        let (mut handed, mut bytes): (Vec<(Hash, Handed)>, usize) = (Vec::new(), 0);
+        for hash in unshared.values() {
+            let Some(terms) = state.terms(hash).filter(|terms| terms.next <= round) else { continue };
+            let Some(record) = state.record(hash) else { continue };
+            bytes += record.bytes();
+            if !handed.is_empty() && (bytes > RELAY_BYTES_MAX || handed.len() == RELAY_COUNT_MAX) {
+                break;
+            }
+            handed.push((*hash, Handed { lacking: state.others.without(&terms.holders), record }));
+        }
+        for (hash, _) in &handed {
+            if let Some(terms) = state.terms_mut(hash) {
+                terms.next = round + (1 << terms.sendings.min(SENDINGS_DOUBLED));
+                terms.sendings += 1;
+            }
+        }
+        handed.into_iter().map(|(_, handed)| handed).collect()
+    }
+
+    /// Notes that a member of the committee has these on disk.
+    pub fn held_by(&self, member: usize, hashes: &[Hash]) {
         let mut state = self.state.lock();
         for hash in hashes {
-            state.remove(&hash);
-            state.remember(hash);
+            let Some(terms) = state.terms_mut(hash) else { continue };
+            terms.holders.insert(member);
+            let (arrival, holders) = (terms.arrival, terms.holders.clone());
+            if state.others.without(&holders).is_empty() {
+                state.unshared.remove(&arrival);
+            }
         }
     }
 }
 
 /// Transactions and bytes by namespace.
-fn demand(members: &[(u64, Transaction)]) -> BTreeMap<u64, (usize, usize)> {
+fn demand(members: &Members) -> BTreeMap<u64, (usize, usize)> {
     let mut demand = BTreeMap::<u64, (usize, usize)>::new();
-    for (namespace, transaction) in members {
-        let (count, bytes) = demand.entry(*namespace).or_default();
+    let mut add = |namespace: u64, transaction: &Transaction| {
+        let (count, bytes) = demand.entry(namespace).or_default();
         (*count, *bytes) = (*count + 1, *bytes + transaction.bytes());
+    };
+    match members {
+        Members::Single(namespace, transaction) => add(*namespace, transaction),
+        Members::Bundle(members) => members.iter().for_each(|(namespace, transaction)| add(*namespace, transaction)),
     }
     demand
 }
 
 impl State {
-    fn knows(&self, hash: &Hash) -> bool {
-        self.singles.contains_key(hash) || self.bundles.contains_key(hash) || self.recent.contains(hash)
+    /// Queues something unless it is known, and says what the journal must tell about it.
+    fn take_in(
+        &mut self,
+        limits: &Limits,
+        checked: Checked,
+        expires: u64,
+        origin: Origin,
+    ) -> Result<(Receipt, Option<Record>), SubmitError> {
+        let hash = checked.hash;
+        if self.finals.contains(&hash) {
+            return Ok((Receipt { hash, expires: 0, is_known: true }, None));
+        }
+        if let Some(terms) = self.terms_mut(&hash) {
+            let news = origin != Origin::Volatile && (!terms.is_durable || terms.expires < expires);
+            let is_later = terms.expires < expires;
+            terms.expires = terms.expires.max(expires);
+            terms.is_durable |= origin != Origin::Volatile;
+            if news {
+                // The others know an earlier end, if any.
+                (terms.holders, terms.next) = (Seats::default(), 0);
+            }
+            let (expires, arrival) = (terms.expires, terms.arrival);
+            if news && origin == Origin::Own {
+                self.unshared.insert(arrival, hash);
+            }
+            if is_later {
+                self.deadlines.entry(expires).or_default().push(hash);
+            }
+            let record = news.then(|| Record::Accepted { expires, submission: checked.members.submission() });
+            return Ok((Receipt { hash, expires, is_known: true }, record));
+        }
+        self.check_room(limits, &demand(&checked.members))?;
+        self.ended.remove(&hash);
+        let submission = (origin != Origin::Volatile).then(|| checked.members.submission());
+        self.put(checked, expires, origin);
+        let record = submission.map(|submission| Record::Accepted { expires, submission });
+        Ok((Receipt { hash, expires, is_known: false }, record))
+    }
+
+    /// Queues something, or gives what waits already a later end.
+    fn put(&mut self, Checked { hash, members }: Checked, expires: u64, origin: Origin) {
+        self.deadlines.entry(expires).or_default().push(hash);
+        if let Some(terms) = self.terms_mut(&hash) {
+            terms.expires = terms.expires.max(expires);
+            return;
+        }
+        self.arrivals += 1;
+        if origin == Origin::Own {
+            self.unshared.insert(self.arrivals, hash);
+        }
+        let is_durable = origin != Origin::Volatile;
+        let terms = Terms { expires, is_durable, arrival: self.arrivals, ..Terms::default() };
+        match members {
+            Members::Single(namespace, transaction) => self.insert(namespace, hash, transaction, terms),
+            Members::Bundle(members) => self.insert_bundle(hash, members, terms),
+        }
+    }
+
+    fn terms(&self, hash: &Hash) -> Option<&Terms> {
+        self.singles.get(hash).map(|single| &single.terms).or_else(|| Some(&self.bundles.get(hash)?.1))
+    }
+
+    fn terms_mut(&mut self, hash: &Hash) -> Option<&mut Terms> {
+        match self.singles.get_mut(hash) {
+            Some(single) => Some(&mut single.terms),
+            None => self.bundles.get_mut(hash).map(|(_, terms)| terms),
+        }
+    }
+
+    /// Something that waits, as the journal tells it.
+    fn record(&self, hash: &Hash) -> Option<Record> {
+        let terms = self.terms(hash)?;
+        let submission = match self.singles.get(hash) {
+            Some(Single { namespace, .. }) => match self.queues.get(namespace)?.waiting.get(&terms.arrival)? {
+                Item::Single(transaction) => Submission::Transaction(*namespace, transaction.payload().clone()),
+                Item::Bundle(_) => return None,
+            },
+            None => self.bundles.get(hash)?.0.submission(),
+        };
+        Some(Record::Accepted { expires: terms.expires, submission })
+    }
+
+    /// Everything in the journal that waits, in the order of arrival.
+    fn durable(&self) -> impl Iterator<Item = Record> {
+        let singles = self.singles.iter().map(|(hash, single)| (hash, &single.terms));
+        let bundles = self.bundles.iter().map(|(hash, (_, terms))| (hash, terms));
+        let durable = singles.chain(bundles).filter(|(_, terms)| terms.is_durable);
+        let ordered: BTreeMap<u64, &Hash> = durable.map(|(hash, terms)| (terms.arrival, hash)).collect();
+        ordered.into_values().filter_map(|hash| self.record(hash))
+    }
+
+    /// What a proposal at `height` must not hold.
+    fn left_out<'a>(&self, ordered: &'a HashSet<Hash>, height: u64) -> Cow<'a, HashSet<Hash>> {
+        let early = self.deadlines.range(..height).flat_map(|(_, hashes)| hashes);
+        let late: Vec<Hash> =
+            early.filter(|hash| self.terms(hash).is_some_and(|terms| terms.expires < height)).copied().collect();
+        if late.is_empty() {
+            return Cow::Borrowed(ordered);
+        }
+        Cow::Owned(ordered.iter().copied().chain(late).collect())
+    }
+
+    /// Takes out what may stand in no block above the newest final one.
+    fn take_expired(&mut self) -> Vec<(Hash, Terms)> {
+        let later = self.deadlines.split_off(&(self.height + 1));
+        let due = std::mem::replace(&mut self.deadlines, later);
+        let mut expired = Vec::new();
+        for hash in due.into_values().flatten() {
+            if self.terms(&hash).is_some_and(|terms| terms.expires <= self.height) {
+                expired.extend(self.remove(&hash).map(|terms| (hash, terms)));
+            }
+        }
+        expired
+    }
+
+    fn status(&self, hash: &Hash, finalized_height: u64) -> SubmissionStatus {
+        let mut status = SubmissionStatus {
+            hash: (*hash).into(),
+            final_height: self.height,
+            finalized_height,
+            since: self.finals.since(),
+            ..SubmissionStatus::default()
+        };
+        if let Some((height, place)) = self.finals.place(hash) {
+            let is_finalized = height <= finalized_height;
+            status.state = if is_finalized { SubmissionState::Finalized } else { SubmissionState::Final };
+            (status.height, status.place) = (Some(height), Some(place.into()));
+        } else if let Some(terms) = self.terms(hash) {
+            status.state = SubmissionState::Pending;
+            status.expires = Some(terms.expires);
+            status.copies = terms.is_durable.then(|| 1 + terms.holders.count());
+            let found = self.including.iter().rev().find_map(|(height, payload)| {
+                let (_, place) = places(payload).find(|(found, _)| found == hash)?;
+                Some((*height, place))
+            });
+            if let Some((height, place)) = found {
+                status.state = SubmissionState::Included;
+                (status.height, status.place) = (Some(height), Some(place.into()));
+            }
+        } else if let Some((how, height)) = self.ended.get(hash) {
+            let is_expired = how == Ended::Expired;
+            status.state = if is_expired { SubmissionState::Expired } else { SubmissionState::Rejected };
+            status.expires = Some(height);
+        }
+        status
     }
 
     fn check_room(&self, limits: &Limits, demand: &BTreeMap<u64, (usize, usize)>) -> Result<(), SubmitError> {
@@ -215,24 +593,22 @@ impl State {
         Ok(())
     }
 
-    fn insert(&mut self, namespace: u64, hash: Hash, transaction: Transaction) {
-        self.arrivals += 1;
-        self.singles.insert(hash, (namespace, self.arrivals));
+    fn insert(&mut self, namespace: u64, hash: Hash, transaction: Transaction, terms: Terms) {
         self.count(namespace, transaction.bytes());
         let queue = self.queues.entry(namespace).or_default();
-        queue.waiting.insert(self.arrivals, Item::Single(transaction));
+        queue.waiting.insert(terms.arrival, Item::Single(transaction));
+        self.singles.insert(hash, Single { namespace, terms });
     }
 
-    fn insert_bundle(&mut self, hash: Hash, members: Vec<(u64, Transaction)>) {
-        self.arrivals += 1;
+    fn insert_bundle(&mut self, hash: Hash, members: Vec<(u64, Transaction)>, terms: Terms) {
         let namespaces = members.iter().map(|(namespace, _)| *namespace).collect();
         members.iter().for_each(|(namespace, transaction)| self.count(*namespace, transaction.bytes()));
-        let bundle = Arc::new(Waiting { hash, members, namespaces, arrival: self.arrivals });
+        let bundle = Arc::new(Waiting { hash, members, namespaces, arrival: terms.arrival });
         for namespace in &bundle.namespaces {
             let queue = self.queues.entry(*namespace).or_default();
             queue.waiting.insert(bundle.arrival, Item::Bundle(bundle.clone()));
         }
-        self.bundles.insert(hash, bundle);
+        self.bundles.insert(hash, (bundle, terms));
     }
 
     fn count(&mut self, namespace: u64, bytes: usize) {
@@ -250,30 +626,23 @@ impl State {
         }
     }
 
-    fn remove(&mut self, hash: &Hash) {
-        if let Some((namespace, arrival)) = self.singles.remove(hash) {
-            if let Some(Item::Single(transaction)) = self.take(namespace, arrival) {
+    fn remove(&mut self, hash: &Hash) -> Option<Terms> {
+        if let Some(Single { namespace, terms }) = self.singles.remove(hash) {
+            self.unshared.remove(&terms.arrival);
+            if let Some(Item::Single(transaction)) = self.take(namespace, terms.arrival) {
                 self.discount(namespace, transaction.bytes());
             }
-        } else if let Some(bundle) = self.bundles.remove(hash) {
-            bundle.namespaces.iter().for_each(|namespace| drop(self.take(*namespace, bundle.arrival)));
-            bundle.members.iter().for_each(|(namespace, transaction)| self.discount(*namespace, transaction.bytes()));
+            return Some(terms);
         }
+        let (bundle, terms) = self.bundles.remove(hash)?;
+        self.unshared.remove(&terms.arrival);
+        bundle.namespaces.iter().for_each(|namespace| drop(self.take(*namespace, bundle.arrival)));
+        bundle.members.iter().for_each(|(namespace, transaction)| self.discount(*namespace, transaction.bytes()));
+        Some(terms)
     }
 
     fn take(&mut self, namespace: u64, arrival: u64) -> Option<Item> {
         self.queues.get_mut(&namespace)?.waiting.remove(&arrival)
-    }
-
-    fn remember(&mut self, hash: Hash) {
-        if !self.recent.insert(hash) {
-            return;
-        }
-        self.recent_order.push_back(hash);
-        if self.recent_order.len() > RECENT_TRANSACTIONS_MAX {
-            let oldest = self.recent_order.pop_front().expect("more than the maximum are in it");
-            self.recent.remove(&oldest);
-        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Core {
     pub committee: Committee,
     pub keys: ValidatorKeys,
     pub application: Arc<dyn Application>,
-    pub mempool: Mempool,
+    pub mempool: Arc<Mempool>,
     /// Least time between two blocks.
     pub pace: Duration,
     /// Bytes that the payload of a proposal may have.
@@ -113,6 +113,7 @@ impl Core {
         let block =
             Block { parent, height, view, timestamp_millis, reveal, randomness, erasure_root, payload, commitment };
         let digest = sha256::Digest(block.digest());
+        self.mempool.included(height, &block.payload);
         Some(Digested::precomputed(block, digest))
     }
 
@@ -136,6 +137,7 @@ impl Core {
             return Verdict::Outdated;
         };
         if self.application.verify(&ancestors, block) {
+            self.mempool.included(block.height, &block.payload);
             return Verdict::Valid;
         }
         Verdict::Invalid("the application refuses it".to_owned())
@@ -149,7 +151,7 @@ impl Core {
                 .finalized(block)
                 .map_err(|reason| format!("the application cannot take block {}: {reason}", block.height))?;
         }
-        self.mempool.finalized(&block.payload);
+        self.mempool.finalized(block.height, &block.payload);
         self.heights.send_if_modified(|height| {
             let newer = block.height > *height;
             *height = block.height.max(*height);

@@ -2,7 +2,7 @@
 //!
 //! Every validator has its own thread with its own runtime, its own directory and its own port, so that several live
 //! in one process as they would in several. The directory holds `lock`, `history.redb` (final blocks), `consensus/`
-//! (the engine's write-ahead log, which keeps it from voting twice) and `evidence.jsonl`. Two processes never share it.
+//! (the engine's write-ahead log, which keeps it from voting twice), `submissions.log` and `evidence.jsonl`. Two processes never share it.
 
 use crate::application::Application;
 use crate::block::Block;
@@ -11,13 +11,17 @@ use crate::engine::{self, Setup};
 use crate::evidence::EvidenceLog;
 use crate::history::{History, HistoryError};
 use crate::keys::ValidatorKeys;
-use crate::limits::{BLOCK_MILLIS_MAX, FINALIZED_BLOCKS_MAX, Limits, RECENT_BLOCKS_MAX};
+use crate::limits::{
+    BLOCK_MILLIS_MAX, FINALIZED_BLOCKS_MAX, Limits, REMEMBERED_BYTES_MAX, STATUS_BLOCKS_MAX, SUBMISSIONS_MAX,
+};
 use crate::mempool::{Mempool, SubmitError};
 use crate::orderer::Core;
+use crate::submission::{Journal, JournalError, Lifetime, Receipt, Seats, Submission};
 use bytes::Bytes;
+use commonware_cryptography::Signer as _;
 use commonware_runtime::Runner as _;
 use parking_lot::{Mutex, RwLock};
-use protocol::api::{CertifiedBlock, ValidatorStatus};
+use protocol::api::{CertifiedBlock, SubmissionStatus, ValidatorStatus};
 use std::any::Any;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -95,6 +99,9 @@ pub enum StartError {
     /// The history cannot be used.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The journal of submissions cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The directory belongs to a network with another genesis.
     #[error("{path} holds the history of another network: its genesis differs")]
     GenesisMismatch {
@@ -205,7 +212,7 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
     if application > stored {
         return Err(StartError::ApplicationAhead { application, stored, path: history.path().to_owned() });
     }
-    let first = (application + 1).min(stored.saturating_sub(RECENT_BLOCKS_MAX) + 1);
+    let first = (application + 1).min(first_remembered(history, stored)?);
     for height in first..=stored {
         if stored - application >= CATCH_UP_TOLD && (height - first).is_multiple_of(CATCH_UP_TOLD) {
             tracing::info!(height, until = stored, "the application takes the final blocks it has missed");
@@ -215,6 +222,29 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
         }
     }
     Ok(stored)
+}
+
+/// First height whose transactions are remembered after a start: what is read for it is bounded by blocks and bytes.
+fn first_remembered(history: &History, stored: u64) -> Result<u64, HistoryError> {
+    let (mut first, mut bytes) = (stored + 1, 0);
+    while first > 1 && stored + 1 - first < STATUS_BLOCKS_MAX {
+        bytes += history.encoded_block(first - 1)?.map_or(0, |block| block.len());
+        if bytes > REMEMBERED_BYTES_MAX {
+            break;
+        }
+        first -= 1;
+    }
+    Ok(first)
+}
+
+/// Writes to the disk from now on what `core` accepts.
+fn open_journal(core: &Core, path: &Path, genesis: [u8; 32]) -> Result<(), JournalError> {
+    let told = Arc::downgrade(&core.mempool);
+    let snapshot = Box::new(move || told.upgrade().map_or_else(Vec::new, |mempool| mempool.snapshot()));
+    let member = core.committee.participants().iter().position(|key| *key == core.keys.consensus.public_key());
+    let others = member.map_or_else(Seats::default, |member| Seats::others(core.committee.size(), member));
+    core.mempool.attach(Journal::start(path, genesis, snapshot)?, others);
+    Ok(())
 }
 
 /// A validator that takes no part yet.
@@ -252,14 +282,17 @@ pub(crate) fn prepare(
         committee,
         keys,
         application,
-        mempool: Mempool::new(limits),
+        mempool: Arc::new(Mempool::new(limits)),
         pace: Duration::from_millis(block_millis),
         proposal_bytes: limits.proposal_bytes(),
         gate: RwLock::new(()),
         heights: watch::Sender::new(0),
         failure: watch::Sender::new(None),
     });
+    let (journal, digest) = (directory.join("submissions.log"), genesis.digest());
+    core.mempool.restore(Journal::read(&journal, &digest)?);
     let height = catch_up(&core, &history)?;
+    open_journal(&core, &journal, digest)?;
     let setup = Setup { core, history, evidence, genesis, prefix: String::new() };
     Ok(Prepared { seat, lock, setup, height })
 }
@@ -342,7 +375,9 @@ impl Sequencer {
         let path = consensus.clone();
         let body = move || {
             run_thread(&consensus, setup, listen, ready, stopped);
-            released.write().take();
+            if let Some(running) = released.write().take() {
+                running.core.mempool.close();
+            }
             drop(lock);
             finished.send_replace(true);
         };
@@ -360,17 +395,53 @@ impl Sequencer {
         Ok(sequencer)
     }
 
-    /// Queues an opaque transaction and returns its hash; it is ordered unless this validator stops before its turn.
-    /// The same bytes are queued once, also when they became final lately.
+    /// Queues an opaque transaction and returns its hash; it is ordered unless this validator stops before its turn, or
+    /// it expires. The same bytes are queued once, also when they became final lately. For callers that keep the
+    /// transaction themselves and submit it again; see [`Sequencer::accept`].
     pub fn submit(&self, namespace: u64, payload: Bytes) -> Result<[u8; 32], SubmitError> {
-        self.0.slot.read().as_ref().ok_or(SubmitError::Stopped)?.core.mempool.submit(namespace, payload)
+        self.mempool()?.submit(namespace, payload)
     }
 
     /// Queues opaque transactions of several namespaces, in this order, that must stand in one block together and
     /// contiguous, or not at all. Returns the name of the bundle, which is queued once, also when it became final
-    /// lately.
+    /// lately. As [`Sequencer::submit`], it does not outlive this validator.
     pub fn submit_bundle(&self, transactions: Vec<(u64, Bytes)>) -> Result<[u8; 32], SubmitError> {
-        self.0.slot.read().as_ref().ok_or(SubmitError::Stopped)?.core.mempool.submit_bundle(transactions)
+        self.mempool()?.submit_bundle(transactions)
+    }
+
+    /// Accepts submissions, and returns when they are on the disk: from then on each is ordered or expires, also when
+    /// this validator is killed. They are handed to the other validators in the background. The answers have the order
+    /// of the submissions (at most [`SUBMISSIONS_MAX`]).
+    pub async fn accept(&self, submissions: Vec<Submission>, lifetime: Lifetime) -> Vec<Result<Receipt, SubmitError>> {
+        let count = submissions.len();
+        let refused = |error: SubmitError| (0..count).map(|_| Err(error.clone())).collect();
+        if count > SUBMISSIONS_MAX {
+            return refused(SubmitError::TooMany { submissions: count });
+        }
+        let mempool = match self.mempool() {
+            Ok(mempool) => mempool,
+            Err(error) => return refused(error),
+        };
+        let checked = submissions.into_iter().map(Submission::check).collect();
+        let (receipts, written) = mempool.accept(checked, lifetime);
+        // Without a journal all were refused.
+        let Some(written) = written else { return receipts };
+        match written.await {
+            Ok(Ok(())) => receipts,
+            Ok(Err(reason)) => refused(SubmitError::Journal(reason)),
+            Err(_) => refused(SubmitError::Stopped),
+        }
+    }
+
+    /// What became of transactions and bundles, by hash or name; `finalized_height` is the newest height that stake has
+    /// finalised.
+    pub fn statuses(&self, hashes: &[[u8; 32]], finalized_height: u64) -> Result<Vec<SubmissionStatus>, SubmitError> {
+        Ok(self.mempool()?.statuses(hashes, finalized_height))
+    }
+
+    fn mempool(&self) -> Result<Arc<Mempool>, SubmitError> {
+        let slot = self.0.slot.read();
+        Ok(slot.as_ref().ok_or(SubmitError::Stopped)?.core.mempool.clone())
     }
 
     /// Final blocks from height `from` (at least 1) on with their proofs, without gaps: at most `max`,
@@ -387,6 +458,13 @@ impl Sequencer {
         let Some(certified) = history.certified(height, self.height().min(height), 1)?.pop() else { return Ok(None) };
         let block = history.decoded(height, certified.block.0)?;
         Ok(Some((block, certified.certificate.0)))
+    }
+
+    /// Height of the final block with this digest. Reads the disk.
+    pub fn height_of(&self, digest: &[u8; 32]) -> Result<Option<u64>, FinalizedError> {
+        let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
+        let newest = self.height();
+        Ok(history.height(digest)?.filter(|height| *height <= newest))
     }
 
     /// Block 0, which has no certificate.

@@ -101,7 +101,7 @@ pub fn core(pace: Duration) -> Arc<Core> {
         committee: committee(),
         keys: keys(0),
         application: Arc::new(OrderOnly::default()),
-        mempool: Mempool::new(limits),
+        mempool: Arc::new(Mempool::new(limits)),
         pace,
         proposal_bytes: limits.proposal_bytes(),
         gate: RwLock::new(()),

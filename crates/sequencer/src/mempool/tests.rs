@@ -1,5 +1,6 @@
 use super::*;
 use crate::block::transaction_hash;
+use crate::limits::LIFETIME_BLOCKS_DEFAULT;
 use proptest::prelude::*;
 
 const PLENTY: usize = 1 << 20;
@@ -73,7 +74,7 @@ fn final_and_rejected_transactions_leave() {
     let mempool = Mempool::new(Limits::default());
     let hashes: Vec<_> = (0..3).map(|tag| mempool.submit(1, payload(4, tag)).unwrap()).collect();
     mempool.reject(&hashes[..1]);
-    mempool.finalized(&holding(1, [payload(4, 1)]));
+    mempool.finalized(1, &holding(1, [payload(4, 1)]));
     assert_eq!(mempool.len(), 1);
     mempool.submit(1, payload(4, 1)).unwrap();
     assert_eq!(mempool.len(), 1, "what is final is not queued again");
@@ -163,17 +164,6 @@ fn turns_rotate_when_there_is_room_for_one_namespace_only() {
 }
 
 #[test]
-fn memory_of_final_transactions_is_bounded() {
-    let mempool = Mempool::new(Limits::default());
-    for i in 0..=RECENT_TRANSACTIONS_MAX as u64 {
-        mempool.finalized(&holding(i, [payload(1, 0)]));
-    }
-    let state = mempool.state.lock();
-    assert_eq!((state.recent.len(), state.recent_order.len()), (RECENT_TRANSACTIONS_MAX, RECENT_TRANSACTIONS_MAX));
-    assert!(!state.recent.contains(&transaction_hash(0, &payload(1, 0))), "the oldest is forgotten first");
-}
-
-#[test]
 fn a_bundle_is_offered_whole_in_its_order() {
     let mempool = Mempool::new(Limits::default());
     mempool.submit(5, payload(1, 1)).unwrap();
@@ -201,7 +191,7 @@ fn the_same_bundle_waits_once_beside_its_transactions() {
     assert_eq!(mempool.len(), 5);
     // A block with both bundles and nothing else makes all of them final.
     let content = mempool.candidates(&HashSet::new(), PLENTY, 0);
-    mempool.finalized(&Payload::new(content).unwrap());
+    mempool.finalized(1, &Payload::new(content).unwrap());
     assert_eq!((mempool.len(), mempool.state.lock().bytes), (0, 0));
     assert_eq!(mempool.submit_bundle(members), Ok(name));
     assert_eq!(mempool.len(), 0, "what is final is not queued again");
@@ -255,7 +245,7 @@ fn bundles_are_bounded_by_size_and_by_room() {
         assert_eq!(mempool.submit_bundle(of(count, size)), Err(refused));
     }
     let full = SubmitError::NamespaceFull { namespace: 1, transactions: 0, bytes: 0 };
-    assert_eq!(mempool.submit_bundle(of(4, 1)), Err(full), "four transactions where three may wait");
+    assert_eq!(mempool.submit_bundle(of(4, 1)), Err(full.clone()), "four transactions where three may wait");
     assert_eq!(mempool.submit_bundle(of(2, 21)), Err(full), "42 bytes where 40 may wait");
     let three = vec![(1, payload(1, 0)), (2, payload(1, 0)), (3, payload(1, 0))];
     assert!(matches!(mempool.submit_bundle(three), Err(SubmitError::Full { .. })), "three namespaces where two may be");
@@ -277,7 +267,7 @@ proptest! {
     fn candidates_always_fit_and_stand_in_a_block(
         sent in proptest::collection::vec(any_sent(), 0..40),
         bytes_max in 8usize..8_000,
-        turn: u64,
+        turn in 0u64..LIFETIME_BLOCKS_DEFAULT,
     ) {
         let mempool = Mempool::new(Limits::default());
         for members in sent {
@@ -292,7 +282,7 @@ proptest! {
         prop_assert!(payload.encoded().len() <= bytes_max);
         let count = payload.transaction_count();
         let before = mempool.len();
-        mempool.finalized(&payload);
+        mempool.finalized(1, &payload);
         prop_assert!(mempool.len() <= before - count.min(before), "what was offered leaves");
         if bytes_max > 7_900 && before == count {
             prop_assert_eq!(mempool.len(), 0);

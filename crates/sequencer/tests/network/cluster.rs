@@ -152,6 +152,11 @@ impl Cluster {
         }
     }
 
+    /// Keeps the directories of its validators below `root`, which outlives it.
+    pub fn move_to(&mut self, root: PathBuf) {
+        self.root = root;
+    }
+
     /// A network of `size` running validators.
     pub fn start(size: usize, block_millis: u64) -> Self {
         let mut cluster = Self::new(size, block_millis);

@@ -6,3 +6,4 @@ mod faults;
 mod figures;
 mod ordering;
 mod startup;
+mod submissions;
