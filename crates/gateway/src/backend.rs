@@ -6,8 +6,9 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::stream::BoxStream;
 use protocol::api::{
-    CertifiedBlock, FileInfo, FinalizedPage, JobEvent, JobView, LogRecord, Problem, ProviderInfo, Quote, RepairReport,
-    SequencedTransaction, ShardNodeInfo, Status, StorageNode, ValidatorStatus,
+    CertifiedBlock, FileInfo, FinalizedPage, JobEvent, JobView, LogRecord, NamespaceBlock, Problem, ProviderInfo,
+    Quote, RepairReport, SequencedTransaction, ShardNodeInfo, Status, StorageNode, SubmissionReceipt, SubmissionStatus,
+    ValidatorStatus,
 };
 use protocol::network::Network;
 use std::ops::Range;
@@ -101,23 +102,68 @@ pub trait ShardBackend: Send + Sync + 'static {
     async fn manifests(&self, root: Cid) -> Answer<Vec<Bytes>>;
 }
 
-/// The node API of a validator, under `/seq/v1`.
+/// What is submitted to a validator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submission {
+    /// Namespace and bytes of an opaque transaction.
+    Transaction(u64, Bytes),
+    /// Namespaces and bytes of transactions that must stand together in one block, in this order.
+    Bundle(Vec<(u64, Bytes)>),
+}
+
+/// A final block, decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FinalBlock {
+    /// Height.
+    pub height: u64,
+    /// Consensus view in which it was proposed.
+    pub view: u64,
+    /// Unix milliseconds.
+    pub timestamp_millis: u64,
+    /// Digest of the block.
+    pub digest: B256,
+    /// Digest of its parent.
+    pub parent: B256,
+    /// Root over its namespaces.
+    pub namespaces_root: B256,
+    /// Root over the shards of its payload.
+    pub erasure_root: B256,
+    /// Encoded header.
+    pub header: Bytes,
+    /// Encoded finalization certificate.
+    pub certificate: Bytes,
+    /// Encoded payload.
+    pub payload: Bytes,
+    /// Transactions by namespace, ascending.
+    pub namespaces: Vec<(u64, Vec<Bytes>)>,
+}
+
+/// The node API of a validator, under `/seq/v1` and in the shapes of Espresso's query service.
 #[async_trait]
 pub trait ValidatorBackend: Send + Sync + 'static {
     /// Seat, height, queue.
     async fn status(&self) -> Answer<ValidatorStatus>;
-    /// Queues an opaque transaction.
-    async fn submit(&self, namespace: u64, payload: Bytes) -> Answer<protocol::api::SubmitResponse>;
-    /// Queues opaque transactions, each for itself; says of each why it was not queued.
-    async fn submit_all(&self, namespace: u64, payloads: Vec<Bytes>) -> Answer<Vec<Option<String>>> {
-        let mut refusals = Vec::with_capacity(payloads.len());
-        for payload in payloads {
-            refusals.push(self.submit(namespace, payload).await.err().map(|problem| problem.detail));
-        }
-        Ok(refusals)
-    }
+    /// Accepts submissions, each for itself, in order; what is accepted is on the disk when this returns. `lifetime` is
+    /// how many blocks they may wait, within the limits of the sequencer.
+    async fn accept(
+        &self,
+        submissions: Vec<Submission>,
+        lifetime: Option<u64>,
+    ) -> Answer<Vec<Result<SubmissionReceipt, Problem>>>;
+    /// What became of submissions, by hash or name, in order.
+    async fn statuses(&self, hashes: Vec<B256>) -> Answer<Vec<SubmissionStatus>>;
+    /// Queues opaque transactions of somebody who keeps them and submits them again; says of each why it was not queued.
+    async fn submit_all(&self, namespace: u64, payloads: Vec<Bytes>) -> Answer<Vec<Option<String>>>;
+    /// Waits until the newest final height is above `height`, and returns it.
+    async fn height_above(&self, height: u64) -> Answer<u64>;
     /// Final blocks from `from` on; waits up to `wait_millis` for the first one.
     async fn finalized(&self, from: u64, max: usize, wait_millis: u64) -> Answer<FinalizedPage>;
     /// One final block with its certificate.
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock>;
+    /// One final block, decoded (height 1 and above).
+    async fn block(&self, height: u64) -> Answer<FinalBlock>;
+    /// Height of the final block with a digest.
+    async fn height_of(&self, digest: B256) -> Answer<u64>;
+    /// All transactions of `namespace` in one final block, with their proof.
+    async fn namespace(&self, height: u64, namespace: u64) -> Answer<NamespaceBlock>;
 }

@@ -80,12 +80,12 @@ pub struct ValidatorConfig {
     pub request_timeout: Duration,
     /// Longest silence of a client that is sending a body; then 408.
     pub body_stall: Duration,
-    /// Largest JSON body in bytes; then 413.
-    pub json_bytes_max: usize,
+    /// Streams at a time; then 503.
+    pub streams_max: usize,
 }
 
 impl Default for ValidatorConfig {
     fn default() -> Self {
-        Self { request_timeout: REQUEST_TIMEOUT, body_stall: REQUEST_TIMEOUT, json_bytes_max: 1 << 20 }
+        Self { request_timeout: REQUEST_TIMEOUT, body_stall: REQUEST_TIMEOUT, streams_max: 256 }
     }
 }

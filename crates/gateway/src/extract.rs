@@ -113,6 +113,23 @@ impl<T: Name, S: Send + Sync> FromRequestParts<S> for Named<T> {
     }
 }
 
+/// Two names in the path of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NamedPair<A, B>(pub A, pub B);
+
+impl<A: Name, B: Name, S: Send + Sync> FromRequestParts<S> for NamedPair<A, B> {
+    type Rejection = ProblemResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Reply<Self> {
+        let Ok(Path((first, second))) = Path::<(String, String)>::from_request_parts(parts, state).await else {
+            return Err(bad_request("path", parts.uri.path(), format!("{} and {}", A::ACCEPTED, B::ACCEPTED)).into());
+        };
+        let first = A::read(&first).ok_or_else(|| bad_request(A::WHAT, first, A::ACCEPTED))?;
+        let second = B::read(&second).ok_or_else(|| bad_request(B::WHAT, second, B::ACCEPTED))?;
+        Ok(Self(first, second))
+    }
+}
+
 /// The query of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parameters(Vec<(String, String)>);

@@ -1,9 +1,14 @@
-//! The node API of a validator: submit opaque transactions, follow final blocks with their certificates.
+//! The node API of a validator: submit opaque transactions and learn what became of them, follow final blocks with their
+//! certificates, read one namespace with proofs.
 
-use crate::api::check_payload;
+mod namespaces;
+pub(crate) mod streams;
+mod submit;
+
 use crate::backend::ValidatorBackend;
 use crate::body::{self, Limits};
 use crate::config::{ValidatorConfig, WAIT_MILLIS_MAX};
+use crate::espresso;
 use crate::extract::{Height, Named, Parameters};
 use crate::problem::{Reply, bad_request};
 use crate::stack;
@@ -11,11 +16,10 @@ use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use protocol::api::{
-    CertifiedBlock, FinalizedPage, SubmitAllRequest, SubmitAllResponse, SubmitRequest, SubmitResponse, ValidatorStatus,
-};
+use protocol::api::{CertifiedBlock, FinalizedPage, SubmitAllRequest, SubmitAllResponse, ValidatorStatus};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Most blocks in one page.
 const BLOCKS_MAX: usize = 256;
@@ -28,24 +32,41 @@ pub(crate) const SUBMIT_TRANSACTIONS_MAX: usize = 1_024;
 /// Largest body of a `submit-all`, in bytes.
 pub(crate) const SUBMIT_BYTES_MAX: usize = 4 << 20;
 
+/// What every route of a validator has at hand.
 #[derive(Clone)]
-struct Node {
-    backend: Arc<dyn ValidatorBackend>,
-    config: Arc<ValidatorConfig>,
+pub(crate) struct Node {
+    pub backend: Arc<dyn ValidatorBackend>,
+    pub config: Arc<ValidatorConfig>,
+    /// One permit for each stream.
+    pub streams: Arc<Semaphore>,
 }
 
-/// The API of a validator, answered by `backend`: `/seq/v1` and `/healthz`.
+/// The API of a validator, answered by `backend`: `/seq/v1`, the shapes of Espresso under `/v0` and `/v1`, and
+/// `/healthz`.
 pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorConfig) -> Router {
     let limit = from_fn_with_state(config.request_timeout, stack::limit_time);
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/seq/v1/status", get(status))
-        .route("/seq/v1/submit", post(submit))
+        .route("/seq/v1/submit", post(submit::single))
+        .route("/seq/v1/submit-batch", post(submit::batch))
+        .route("/seq/v1/submit-bundle", post(submit::bundle))
         .route("/seq/v1/submit-all", post(submit_all))
+        .route("/seq/v1/submissions", post(submit::statuses))
+        .route("/seq/v1/submissions/{hash}", get(submit::status))
         .route("/seq/v1/finalized", get(finalized))
         .route("/seq/v1/blocks/{height}", get(certified))
+        .route("/seq/v1/blocks/{height}/namespaces/{namespace}", get(namespaces::one))
+        .route("/seq/v1/namespaces/{namespace}/blocks", get(namespaces::page))
+        .merge(espresso::router())
         .route_layer(limit);
-    stack::complete(router.with_state(Node { backend, config: Arc::new(config) }))
+    let streams = Router::new()
+        .route("/seq/v1/submit-stream", get(streams::submissions))
+        .route("/seq/v1/namespaces/{namespace}/stream", get(streams::namespace))
+        .merge(espresso::streams());
+    let streams_max = Arc::new(Semaphore::new(config.streams_max));
+    let node = Node { backend, config: Arc::new(config), streams: streams_max };
+    stack::complete(router.merge(streams).with_state(node))
 }
 
 async fn healthz(State(node): State<Node>) -> Reply<Json<Value>> {
@@ -56,15 +77,6 @@ async fn healthz(State(node): State<Node>) -> Reply<Json<Value>> {
 async fn status(State(node): State<Node>, query: Parameters) -> Reply<Json<ValidatorStatus>> {
     query.only(&[])?;
     Ok(Json(node.backend.status().await?))
-}
-
-async fn submit(State(node): State<Node>, query: Parameters, request: Request) -> Reply<Json<SubmitResponse>> {
-    query.only(&[])?;
-    let bytes_max = node.config.json_bytes_max as u64;
-    let limits = Limits { what: "JSON body", bytes_max, stall: node.config.body_stall };
-    let asked: SubmitRequest = body::json(request, limits).await?;
-    check_payload(&asked)?;
-    Ok(Json(node.backend.submit(asked.namespace, asked.payload.0).await?))
 }
 
 async fn submit_all(State(node): State<Node>, query: Parameters, request: Request) -> Reply<Json<SubmitAllResponse>> {

@@ -12,7 +12,7 @@ use protocol::api::Problem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use sequencer::check_payload;
+pub(crate) use sequencer::{PAYLOAD_BYTES_MAX, SUBMIT_BODY_BYTES_MAX, check_payload};
 pub(crate) use streams::past;
 
 /// Routes that answer at once.

@@ -11,20 +11,23 @@ use axum::extract::{Request, State};
 use protocol::api::{SequencedTransaction, SubmitRequest, SubmitResponse};
 
 /// Most bytes of one opaque transaction.
-const PAYLOAD_BYTES_MAX: usize = 128 * 1024;
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// Largest JSON body with one transaction: two digits for a byte.
+pub(crate) const SUBMIT_BODY_BYTES_MAX: u64 = 2 * PAYLOAD_BYTES_MAX as u64 + 1024;
 /// Most transactions in one list.
 const TRANSACTIONS_MAX: usize = 256;
 /// Transactions in a list of unspecified length.
 const TRANSACTIONS_DEFAULT: usize = 100;
 
 #[utoipa::path(post, path = "/v1/submit/submit", tag = "sequencer", summary = "Submit an opaque transaction",
-    description = "The payload is 1 byte to 128 KiB as 0x hex. It is ordered in its namespace and never looked into, \
+    description = "The payload is 1 byte to 1 MiB as 0x hex. It is ordered in its namespace and never looked into, \
                    except in namespace 1, which is the settlement chain.",
     request_body = SubmitRequest,
     responses((status = 200, description = "Taken; its hash finds it when it is final", body = SubmitResponse), Problems))]
 pub(crate) async fn submit(State(app): State<App>, query: Parameters, request: Request) -> Reply<Json<SubmitResponse>> {
     query.only(&[])?;
-    let asked: SubmitRequest = body::json(request, app.json()).await?;
+    let limits = body::Limits { bytes_max: SUBMIT_BODY_BYTES_MAX, ..app.json() };
+    let asked: SubmitRequest = body::json(request, limits).await?;
     check_payload(&asked)?;
     Ok(Json(app.backend.submit(asked.namespace, asked.payload.0).await?))
 }
@@ -61,7 +64,7 @@ pub(crate) async fn transaction(
 /// Refuses a payload that no validator would take.
 pub(crate) fn check_payload(asked: &SubmitRequest) -> Reply<()> {
     match asked.payload.len() {
-        0 => Err(bad_request("payload", "0x", "1 byte to 128 KiB as 0x hex").into()),
+        0 => Err(bad_request("payload", "0x", "1 byte to 1 MiB as 0x hex").into()),
         1..=PAYLOAD_BYTES_MAX => Ok(()),
         _ => Err(too_large("payload", PAYLOAD_BYTES_MAX as u64).into()),
     }

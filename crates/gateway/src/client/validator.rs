@@ -40,7 +40,7 @@ impl ValidatorClient {
         self.api.get_json(self.api.url("seq/v1/status"), CALL_BYTES_MAX, CALL_TIMEOUT).await
     }
 
-    /// Queues an opaque transaction of 1 byte to 128 KiB.
+    /// Submits an opaque transaction of 1 byte to 1 MiB; it is on the validator's disk when this returns.
     pub async fn submit(&self, namespace: u64, payload: Bytes) -> Result<SubmitResponse, ClientError> {
         let url = self.api.url("seq/v1/submit");
         let asked = SubmitRequest { namespace, payload: payload.into() };

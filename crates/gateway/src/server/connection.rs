@@ -69,7 +69,8 @@ impl Connection {
         // Answers are small and wait for nothing; without this an event could be held back for 40 ms.
         let _ = stream.set_nodelay(true);
         let builder = builder();
-        let http = builder.serve_connection(TokioIo::new(stream), self.clone());
+        // A stream over a WebSocket leaves this connection; the router bounds how many there are.
+        let http = builder.serve_connection_with_upgrades(TokioIo::new(stream), self.clone());
         tokio::pin!(http);
         let mut deadline: Option<Instant> = None;
         let mut look = Instant::now();

@@ -83,7 +83,7 @@ async fn payloads_and_parameters_beyond_the_limits_are_refused() {
     let site = Site::start().await;
     let submit =
         async |payload: Value| site.post("/v1/submit/submit", json!({ "namespace": 7, "payload": payload })).await;
-    let largest = format!("0x{}", "ab".repeat(128 * 1024));
+    let largest = format!("0x{}", "ab".repeat(1 << 20));
     assert_eq!(submit(json!(largest)).await.status(), StatusCode::OK);
     problem(submit(json!(largest + "cd")).await, 413, "too-large").await;
     problem(submit(json!("0x")).await, 400, "bad-request").await;

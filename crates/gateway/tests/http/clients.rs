@@ -113,7 +113,7 @@ async fn submissions_and_parameters_are_checked_by_the_validator_too() {
     assert_eq!(hash, sha256(b"\0\0\0\0\0\0\0\x07x"));
     let status = |error| Problem::from(error).status;
     assert_eq!(status(node.submit(7, Bytes::new()).await.unwrap_err()), 400);
-    assert_eq!(status(node.submit(7, vec![0; 128 * 1024 + 1].into()).await.unwrap_err()), 413);
+    assert_eq!(status(node.submit(7, vec![0; (1 << 20) + 1].into()).await.unwrap_err()), 413);
     assert_eq!(status(node.finalized(0, 0, 0).await.unwrap_err()), 400);
     assert_eq!(status(node.finalized(0, 257, 0).await.unwrap_err()), 400);
     assert_eq!(status(node.finalized(0, 1, 25_001).await.unwrap_err()), 400);

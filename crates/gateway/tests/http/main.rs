@@ -9,5 +9,6 @@ mod jobs;
 mod memory;
 mod nodes;
 mod pages;
+mod sequencer;
 mod server;
 mod site;

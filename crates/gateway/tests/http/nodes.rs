@@ -4,9 +4,12 @@ use alloy_primitives::B256;
 use async_trait::async_trait;
 use axum::body::Bytes;
 use cid::Cid;
-use gateway::backend::{Answer, ShardBackend, ValidatorBackend};
+use gateway::backend::{Answer, FinalBlock, ShardBackend, Submission, ValidatorBackend};
 use gateway::problem;
-use protocol::api::{CertifiedBlock, FinalizedPage, ShardNodeInfo, SubmitResponse, ValidatorStatus};
+use protocol::api::{
+    CertifiedBlock, FinalizedPage, NamespaceBlock, Problem, ShardNodeInfo, SubmissionPlace, SubmissionReceipt,
+    SubmissionState, SubmissionStatus, ValidatorStatus,
+};
 use protocol::content::sha256;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -60,15 +63,27 @@ impl ShardBackend for Shards {
     }
 }
 
-/// Its heights begin at 1.
+/// Its heights begin at 1. What is submitted waits until [`Seat::order`] puts it into a block.
 pub struct Seat {
     pub blocks: watch::Sender<Vec<CertifiedBlock>>,
+    pub waiting: Mutex<Vec<(u64, Bytes)>>,
+    pub ordered: Mutex<BTreeMap<u64, BTreeMap<u64, Vec<Bytes>>>>,
+    /// Lifetimes asked for.
+    pub lifetimes: Mutex<Vec<Option<u64>>>,
 }
 
 impl Default for Seat {
     fn default() -> Self {
-        Self { blocks: watch::Sender::new(Vec::new()) }
+        let (waiting, ordered, lifetimes) = Default::default();
+        Self { blocks: watch::Sender::new(Vec::new()), waiting, ordered, lifetimes }
     }
+}
+
+/// A payload that a validator in memory has no room for.
+pub const REFUSED: &[u8] = b"refused";
+
+pub fn transaction_hash(namespace: u64, payload: &[u8]) -> B256 {
+    sha256(&[&namespace.to_be_bytes()[..], payload].concat())
 }
 
 impl Seat {
@@ -78,16 +93,94 @@ impl Seat {
             blocks.push(CertifiedBlock { height, block: bytes.into(), certificate: vec![9].into() });
         });
     }
+
+    /// Makes a final block of what waits.
+    pub fn order(&self) {
+        let mut namespaces = BTreeMap::<u64, Vec<Bytes>>::new();
+        for (namespace, payload) in self.waiting.lock().unwrap().drain(..) {
+            namespaces.entry(namespace).or_default().push(payload);
+        }
+        let height = self.blocks.borrow().len() as u64 + 1;
+        self.ordered.lock().unwrap().insert(height, namespaces);
+        self.finalize(b"block");
+    }
+
+    fn height(&self) -> u64 {
+        self.blocks.borrow().len() as u64
+    }
+
+    fn take(&self, submission: Submission) -> Result<SubmissionReceipt, Problem> {
+        let members = match submission {
+            Submission::Transaction(namespace, payload) => vec![(namespace, payload)],
+            Submission::Bundle(members) => members,
+        };
+        if members.iter().any(|(_, payload)| payload == REFUSED) {
+            return Err(problem::unavailable("no room"));
+        }
+        let hash = transaction_hash(members[0].0, &members[0].1);
+        self.waiting.lock().unwrap().extend(members);
+        Ok(SubmissionReceipt { hash, expires: self.height() + 3_000, known: false })
+    }
+
+    fn find(&self, hash: B256) -> Option<(u64, SubmissionPlace)> {
+        let ordered = self.ordered.lock().unwrap();
+        for (height, namespaces) in ordered.iter() {
+            for (namespace, payloads) in namespaces {
+                let index = payloads.iter().position(|payload| transaction_hash(*namespace, payload) == hash);
+                if let Some(index) = index {
+                    return Some((
+                        *height,
+                        SubmissionPlace::Transaction { namespace: *namespace, index: index as u32 },
+                    ));
+                }
+            }
+        }
+        None
+    }
 }
 
 #[async_trait]
 impl ValidatorBackend for Seat {
     async fn status(&self) -> Answer<ValidatorStatus> {
-        Ok(ValidatorStatus { seat: 2, height: self.blocks.borrow().len() as u64, ..ValidatorStatus::default() })
+        Ok(ValidatorStatus { seat: 2, height: self.height(), ..ValidatorStatus::default() })
     }
 
-    async fn submit(&self, namespace: u64, payload: Bytes) -> Answer<SubmitResponse> {
-        Ok(SubmitResponse { hash: sha256(&[&namespace.to_be_bytes()[..], &payload].concat()) })
+    async fn accept(
+        &self,
+        submissions: Vec<Submission>,
+        lifetime: Option<u64>,
+    ) -> Answer<Vec<Result<SubmissionReceipt, Problem>>> {
+        self.lifetimes.lock().unwrap().push(lifetime);
+        Ok(submissions.into_iter().map(|submission| self.take(submission)).collect())
+    }
+
+    async fn statuses(&self, hashes: Vec<B256>) -> Answer<Vec<SubmissionStatus>> {
+        let waiting: Vec<B256> = self.waiting.lock().unwrap().iter().map(|(n, p)| transaction_hash(*n, p)).collect();
+        let told = |hash| {
+            let status = SubmissionStatus { hash, final_height: self.height(), ..SubmissionStatus::default() };
+            match self.find(hash) {
+                Some((height, place)) => SubmissionStatus {
+                    state: SubmissionState::Final,
+                    height: Some(height),
+                    place: Some(place),
+                    ..status
+                },
+                None if waiting.contains(&hash) => SubmissionStatus { state: SubmissionState::Pending, ..status },
+                None => status,
+            }
+        };
+        Ok(hashes.into_iter().map(told).collect())
+    }
+
+    async fn submit_all(&self, namespace: u64, payloads: Vec<Bytes>) -> Answer<Vec<Option<String>>> {
+        let submit = |payload| self.take(Submission::Transaction(namespace, payload)).err().map(|e| e.detail);
+        Ok(payloads.into_iter().map(submit).collect())
+    }
+
+    async fn height_above(&self, height: u64) -> Answer<u64> {
+        let mut blocks = self.blocks.subscribe();
+        let reached = blocks.wait_for(|blocks| blocks.len() as u64 > height).await;
+        Ok(reached.unwrap().len() as u64)
     }
 
     async fn finalized(&self, from: u64, max: usize, wait_millis: u64) -> Answer<FinalizedPage> {
@@ -103,5 +196,36 @@ impl ValidatorBackend for Seat {
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {
         let found = self.blocks.borrow().iter().find(|block| block.height == height).cloned();
         found.ok_or_else(|| problem::not_found("block", height, "not final"))
+    }
+
+    async fn block(&self, height: u64) -> Answer<FinalBlock> {
+        if height > self.height() {
+            return Err(problem::not_found("block", height, "not final"));
+        }
+        let namespaces = self.ordered.lock().unwrap().get(&height).cloned().unwrap_or_default();
+        Ok(FinalBlock {
+            height,
+            view: 2 * height,
+            digest: B256::with_last_byte(height as u8),
+            erasure_root: B256::repeat_byte(7),
+            header: Bytes::from_static(b"header"),
+            certificate: Bytes::from_static(b"certificate"),
+            namespaces: namespaces.into_iter().collect(),
+            ..FinalBlock::default()
+        })
+    }
+
+    async fn height_of(&self, digest: B256) -> Answer<u64> {
+        let height = u64::from(digest[31]);
+        match digest == B256::with_last_byte(height as u8) && height <= self.height() {
+            true => Ok(height),
+            false => Err(problem::not_found("block", digest, "not final")),
+        }
+    }
+
+    async fn namespace(&self, height: u64, namespace: u64) -> Answer<NamespaceBlock> {
+        let FinalBlock { header, certificate, .. } = self.block(height).await?;
+        let proof = format!("{height} {namespace}").into_bytes();
+        Ok(NamespaceBlock { height, header: header.into(), certificate: certificate.into(), proof: proof.into() })
     }
 }

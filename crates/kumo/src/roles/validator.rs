@@ -4,19 +4,23 @@ use super::shared::Shared;
 use super::{Running, listen, lock_directory};
 use crate::genesis;
 use crate::seam::Settlement;
-use ::gateway::backend::{Answer, ValidatorBackend};
+use ::gateway::backend::{Answer, FinalBlock, Submission, ValidatorBackend};
 use ::gateway::problem;
+use alloy_primitives::B256;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chain::{Chain, ChainConfig, ChainError};
 use eyre::{Context, Result, ensure, eyre};
-use protocol::api::{CertifiedBlock, FinalizedPage, SubmitResponse, ValidatorStatus};
+use protocol::api::{
+    CertifiedBlock, FinalizedPage, NamespaceBlock, Problem, SubmissionReceipt, SubmissionStatus, ValidatorStatus,
+};
 use protocol::network::Network;
-use sequencer::{Committee, Sequencer, ValidatorKeys};
+use sequencer::{Block, Committee, Lifetime, Receipt, Sequencer, SubmitError, ValidatorKeys};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Longest wait of one `finalized` request.
 const WAIT_MILLIS_MAX: u64 = 30_000;
@@ -87,7 +91,10 @@ pub async fn start(config: Config) -> Result<Running> {
     });
     let stopped = sequencer.clone();
     role.on_stop(move || async move { stopped.stop().await });
-    let router = ::gateway::validator_router(Arc::new(Api { sequencer }), Default::default());
+    let router = ::gateway::validator_router(
+        Arc::new(Api { sequencer, finalized: watch::Sender::new(0).subscribe() }),
+        Default::default(),
+    );
     let server = ::gateway::serve(api, router, ::gateway::ServeLimits::node())?;
     role.on_stop(move || async move { server.stop().await });
     Ok(role)
@@ -157,6 +164,56 @@ async fn start_sequencer(config: &Config, keys: ValidatorKeys, p2p: SocketAddr, 
 
 struct Api {
     sequencer: Sequencer,
+    /// Newest height that stake has finalised; 0 while nobody tells.
+    finalized: watch::Receiver<u64>,
+}
+
+impl Api {
+    /// Reads on a blocking thread.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Sequencer) -> Result<T, sequencer::FinalizedError> + Send + 'static,
+    ) -> Answer<T> {
+        let sequencer = self.sequencer.clone();
+        let read = tokio::task::spawn_blocking(move || read(&sequencer)).await;
+        read.map_err(|e| problem::internal(e.to_string()))?.map_err(|e| problem::internal(e.to_string()))
+    }
+
+    /// The final block of a height with its certificate, which genesis does not have.
+    async fn decoded(&self, height: u64) -> Answer<(Block, Bytes)> {
+        let found = self.read(move |sequencer| match height {
+            0 => Ok(Some((sequencer.genesis()?, Bytes::new()))),
+            _ => sequencer.block(height),
+        });
+        found.await?.ok_or_else(|| not_final(height, self.sequencer.height()))
+    }
+}
+
+fn not_final(height: u64, newest: u64) -> Problem {
+    problem::not_found("block", height, format!("not final yet; the newest final height is {newest}"))
+}
+
+/// What a client is told about a submission that was not accepted.
+fn refusal(error: SubmitError) -> Problem {
+    let detail = format!("the submission was not accepted: {error}");
+    match error {
+        SubmitError::Size { .. } | SubmitError::Bundle { .. } => problem::unprocessable(detail),
+        SubmitError::TooMany { .. } => problem::bad_request("number of submissions", "too many", detail),
+        SubmitError::NamespaceFull { .. } | SubmitError::Full { .. } | SubmitError::Busy | SubmitError::Stopped => {
+            problem::unavailable(detail)
+        }
+        SubmitError::Journal(_) => problem::insufficient_storage(detail),
+    }
+}
+
+fn receipt(Receipt { hash, expires, is_known }: Receipt) -> SubmissionReceipt {
+    SubmissionReceipt { hash: hash.into(), expires, known: is_known }
+}
+
+fn lifetime_of(blocks: Option<u64>) -> Answer<Lifetime> {
+    let Some(blocks) = blocks else { return Ok(Lifetime::default()) };
+    let max = sequencer::limits::LIFETIME_BLOCKS_MAX;
+    Lifetime::new(blocks).ok_or_else(|| problem::bad_request("lifetime", blocks, format!("1 to {max} blocks")))
 }
 
 #[async_trait]
@@ -165,16 +222,75 @@ impl ValidatorBackend for Api {
         Ok(self.sequencer.status())
     }
 
-    async fn submit(&self, namespace: u64, payload: Bytes) -> Answer<SubmitResponse> {
-        match self.sequencer.submit(namespace, payload) {
-            Ok(hash) => Ok(SubmitResponse { hash: hash.into() }),
-            Err(error) => Err(problem::unprocessable(format!("the transaction was not taken: {error}"))),
-        }
+    async fn accept(
+        &self,
+        submissions: Vec<Submission>,
+        lifetime: Option<u64>,
+    ) -> Answer<Vec<Result<SubmissionReceipt, Problem>>> {
+        let lifetime = lifetime_of(lifetime)?;
+        let submission = |submission| match submission {
+            Submission::Transaction(namespace, payload) => sequencer::Submission::Transaction(namespace, payload),
+            Submission::Bundle(members) => sequencer::Submission::Bundle(members),
+        };
+        let submissions = submissions.into_iter().map(submission).collect();
+        let answers = self.sequencer.accept(submissions, lifetime).await;
+        Ok(answers.into_iter().map(|answer| answer.map(receipt).map_err(refusal)).collect())
+    }
+
+    async fn statuses(&self, hashes: Vec<B256>) -> Answer<Vec<SubmissionStatus>> {
+        let hashes: Vec<[u8; 32]> = hashes.into_iter().map(Into::into).collect();
+        let finalized = *self.finalized.borrow();
+        self.sequencer.statuses(&hashes, finalized).map_err(refusal)
     }
 
     async fn submit_all(&self, namespace: u64, payloads: Vec<Bytes>) -> Answer<Vec<Option<String>>> {
         let submit = |payload| self.sequencer.submit(namespace, payload).err().map(|error| error.to_string());
         Ok(payloads.into_iter().map(submit).collect())
+    }
+
+    async fn height_above(&self, height: u64) -> Answer<u64> {
+        let mut heights = self.sequencer.heights();
+        let reached = heights.wait_for(|now| *now > height).await;
+        reached.map(|now| *now).map_err(|_| problem::unavailable("the validator has stopped"))
+    }
+
+    async fn block(&self, height: u64) -> Answer<FinalBlock> {
+        let (block, certificate) = self.decoded(height).await?;
+        let header = block.header();
+        let payloads = |entry: &sequencer::Entry| (entry.namespace(), entry.payloads().cloned().collect());
+        Ok(FinalBlock {
+            height,
+            view: block.view,
+            timestamp_millis: block.timestamp_millis,
+            digest: header.digest().into(),
+            parent: block.parent.into(),
+            namespaces_root: header.namespaces_root.into(),
+            erasure_root: header.erasure_root.into(),
+            header: header.encode(),
+            certificate,
+            payload: block.payload.encoded().clone(),
+            namespaces: block.payload.entries().iter().map(payloads).collect(),
+        })
+    }
+
+    async fn height_of(&self, digest: B256) -> Answer<u64> {
+        let found = self.read(move |sequencer| sequencer.height_of(&digest.into())).await?;
+        found.ok_or_else(|| problem::not_found("block", digest, "no final block has this digest"))
+    }
+
+    async fn namespace(&self, height: u64, namespace: u64) -> Answer<NamespaceBlock> {
+        let found = self.read(move |sequencer| {
+            let Some((block, certificate)) = sequencer.block(height)? else { return Ok(None) };
+            let proof = block.payload.prove_namespace(namespace).encode();
+            let header = block.header().encode();
+            Ok(Some(NamespaceBlock {
+                height,
+                header: header.into(),
+                certificate: certificate.into(),
+                proof: proof.into(),
+            }))
+        });
+        found.await?.ok_or_else(|| not_final(height, self.sequencer.height()))
     }
 
     async fn finalized(&self, from: u64, max: usize, wait_millis: u64) -> Answer<FinalizedPage> {
@@ -183,19 +299,13 @@ impl ValidatorBackend for Api {
         // A timeout is an empty page, and a closed channel a validator that stops: both answer with what is there.
         let _ = tokio::time::timeout(wait, heights.wait_for(|height| *height >= from)).await;
         let height = *heights.borrow();
-        let sequencer = self.sequencer.clone();
-        let blocks = tokio::task::spawn_blocking(move || sequencer.finalized(from, max))
-            .await
-            .map_err(|e| problem::internal(e.to_string()))?
-            .map_err(|e| problem::internal(e.to_string()))?;
+        let blocks = self.read(move |sequencer| sequencer.finalized(from, max)).await?;
         Ok(FinalizedPage { blocks, height })
     }
 
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {
         let page = self.finalized(height, 1, 0).await?;
-        page.blocks.into_iter().next().ok_or_else(|| {
-            problem::not_found("block", height, format!("not final yet; the newest final height is {}", page.height))
-        })
+        page.blocks.into_iter().next().ok_or_else(|| not_final(height, page.height))
     }
 }
 

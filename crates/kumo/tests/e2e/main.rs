@@ -7,6 +7,7 @@
 //! | [`refusals`] | bad input gets a clear error with value and limit, and costs nothing |
 //! | [`survival`] | with `--state` everything survives `kill -9` and Ctrl-C |
 //! | [`processes`] | one process per role is the same network, and loses members without losing data |
+//! | [`submissions`] | an acknowledged transaction is ordered, also when its validator is killed |
 //! | [`joins`] | nodes started by hand join a running network |
 //! | [`conflicts`] | two networks never share a directory or a port; damaged files are named |
 //! | [`faults`] | providers and storage nodes that fail in the middle of something |
@@ -26,4 +27,5 @@ mod process;
 mod processes;
 mod programs;
 mod refusals;
+mod submissions;
 mod survival;

@@ -9,21 +9,26 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The processes of one network, by the name of their state directory.
-struct Fleet {
-    person: Person,
-    network: Network,
+pub struct Fleet {
+    pub person: Person,
+    pub network: Network,
     running: BTreeMap<String, Process>,
 }
 
 impl Fleet {
-    /// Makes a network and starts a process for every role of it, all at once, as a script would.
-    fn start() -> Self {
+    /// Makes a network and starts nothing of it.
+    pub fn made() -> Self {
         let person = Person::new();
         let made =
             person.ok(&["init", "--dir", "net", "--validators", "4", "--ports", "auto", "--block-millis", "100"]);
         assert_eq!(made, "net/network.json");
         let network = serde_json::from_slice(&person.read("net/network.json")).expect("a network file is JSON");
-        let mut fleet = Self { person, network, running: BTreeMap::new() };
+        Self { person, network, running: BTreeMap::new() }
+    }
+
+    /// Makes a network and starts a process for every role of it, all at once, as a script would.
+    fn start() -> Self {
+        let mut fleet = Self::made();
         for (kind, count) in [("validator", 4), ("rpc", 1), ("gateway", 1), ("storage", 4), ("provider", 2)] {
             (0..count).for_each(|index| fleet.launch(kind, index));
         }
@@ -36,7 +41,7 @@ impl Fleet {
         fleet
     }
 
-    fn launch(&mut self, kind: &str, index: usize) {
+    pub fn launch(&mut self, kind: &str, index: usize) {
         let name = format!("{kind}-{index}");
         let (state, seat) = (format!("net/{name}"), index.to_string());
         let mut words = vec!["node", "--role", kind, "--network", "net/network.json", "--state", &state];
@@ -48,12 +53,12 @@ impl Fleet {
         self.running.insert(name, process);
     }
 
-    fn kill(&mut self, name: &str) {
+    pub fn kill(&mut self, name: &str) {
         self.running.remove(name).expect("it runs").kill();
     }
 
     /// Newest final height that a validator knows, if it answers.
-    fn height(&self, seat: usize) -> Option<u64> {
+    pub fn height(&self, seat: usize) -> Option<u64> {
         let answer = http::try_get(&format!("{}/seq/v1/status", self.network.validators[seat].api)).ok()?;
         answer.json()["height"].as_u64()
     }

@@ -1,0 +1,57 @@
+//! Read one namespace with proofs that need no trust in the validator that gives them.
+
+use super::{Node, PAGE_BYTES_MAX};
+use crate::config::WAIT_MILLIS_MAX;
+use crate::extract::{Height, Named, NamedPair, Namespace, Parameters};
+use crate::problem::Reply;
+use axum::Json;
+use axum::extract::State;
+use protocol::api::{NamespaceBlock, NamespacePage};
+use std::time::Duration;
+
+/// Most blocks in one page.
+const BLOCKS_MAX: usize = 64;
+/// Blocks in a page of unspecified length.
+const BLOCKS_DEFAULT: usize = 16;
+
+pub(super) async fn one(
+    State(node): State<Node>,
+    NamedPair(Height(height), Namespace(namespace)): NamedPair<Height, Namespace>,
+    query: Parameters,
+) -> Reply<Json<NamespaceBlock>> {
+    query.only(&[])?;
+    Ok(Json(node.backend.namespace(height, namespace).await?))
+}
+
+/// One proof for each height from `from` on, those without transactions included: the page is complete.
+pub(super) async fn page(
+    State(node): State<Node>,
+    Named(Namespace(namespace)): Named<Namespace>,
+    query: Parameters,
+) -> Reply<Json<NamespacePage>> {
+    let query = query.only(&["from", "max", "wait"])?;
+    let from = query.number("from", 1..=u64::MAX)?.unwrap_or(1);
+    let max = query.limit("max", BLOCKS_MAX, BLOCKS_DEFAULT)?;
+    let wait = Duration::from_millis(query.number("wait", 0..=WAIT_MILLIS_MAX)?.unwrap_or(0));
+    let mut height = node.backend.status().await?.height;
+    if height < from
+        && let Ok(reached) = tokio::time::timeout(wait, reach(&node, from)).await
+    {
+        height = reached?;
+    }
+    let (mut blocks, mut bytes): (Vec<NamespaceBlock>, usize) = (Vec::new(), 0);
+    for next in (from..=height).take(max) {
+        let block = node.backend.namespace(next, namespace).await?;
+        bytes += block.header.len() + block.certificate.len() + block.proof.len();
+        if bytes > PAGE_BYTES_MAX && !blocks.is_empty() {
+            break;
+        }
+        blocks.push(block);
+    }
+    Ok(Json(NamespacePage { blocks, height }))
+}
+
+/// Waits until `height` is final; returns the newest final one.
+pub(super) async fn reach(node: &Node, height: u64) -> Reply<u64> {
+    Ok(node.backend.height_above(height.saturating_sub(1)).await?)
+}
