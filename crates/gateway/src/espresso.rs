@@ -94,7 +94,7 @@ async fn submit(State(node): State<Node>, query: Parameters, request: Request) -
     let checked = SubmitRequest { namespace: asked.namespace, payload: payload.into() };
     check_payload(&checked)?;
     let receipt = node.accept(Submission::Transaction(checked.namespace, checked.payload.0), None).await?;
-    Ok(Json(tagged::write("TX", &receipt.hash)))
+    Ok(Json(tagged::write("TX", receipt.hash)))
 }
 
 /// How many blocks there are: the newest height and one, for genesis.
