@@ -46,6 +46,7 @@
 //! | `orderer` | when to propose, what to vote for, when to hand over |
 //! | `history`, `archive` | what is kept on disk |
 //! | `engine` | how the consensus engine is put together |
+//! | [`fees`] | what each namespace owes |
 //! | [`ffg`] | which blocks two thirds of the stake finalise |
 //! | [`guard`] | what a validator may sign after what it signed |
 //! | `sequencer` | life and death of a validator |
@@ -62,6 +63,7 @@ mod content;
 mod engine;
 mod erasure;
 mod evidence;
+pub mod fees;
 pub mod ffg;
 pub mod guard;
 mod history;
