@@ -11,6 +11,7 @@ interface Vm {
 
     function addr(uint256 privateKey) external pure returns (address);
     function assume(bool condition) external pure;
+    function cool(address target) external;
     function deal(address account, uint256 balance) external;
     function etch(address target, bytes calldata code) external;
     function expectEmit(address emitter) external;
@@ -19,10 +20,14 @@ interface Vm {
     function expectRevert(bytes calldata data) external;
     function getRecordedLogs() external returns (Log[] memory);
     function label(address account, string calldata text) external;
+    function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
+    function parseJsonBool(string calldata json, string calldata key) external pure returns (bool);
     function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
+    function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
     function parseJsonBytesArray(string calldata json, string calldata key) external pure returns (bytes[] memory);
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
+    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
     function prank(address sender) external;
     function readFile(string calldata path) external view returns (string memory);
     function recordLogs() external;

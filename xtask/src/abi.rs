@@ -27,6 +27,9 @@ pub const CONTRACTS: [&str; 11] = [
     "WAKE",
 ];
 
+/// Contracts that are deployed on another chain.
+pub const L1_CONTRACTS: [&str; 2] = ["KumoLightClient", "StakeVault"];
+
 /// Largest runtime code of a contract, in bytes (EIP-170).
 const CODE_BYTES_MAX: usize = 24_576;
 
@@ -55,6 +58,15 @@ pub fn test() -> Result<()> {
     Ok(())
 }
 
+/// Compiles everything that changed, also the tests.
+///
+/// # Errors
+/// When the tool-chain fails.
+pub fn build_tests(contracts: &Path) -> Result<()> {
+    install(contracts)?;
+    forge(contracts, &["build"])
+}
+
 /// One artifact: file name and text.
 type Artifact = (String, String);
 
@@ -66,7 +78,7 @@ fn contracts_folder() -> PathBuf {
 fn build(contracts: &Path) -> Result<Vec<Artifact>> {
     install(contracts)?;
     forge(contracts, &["build", "--force", "--skip", "test"])?;
-    CONTRACTS.iter().map(|name| Ok((format!("{name}.json"), artifact(contracts, name)?))).collect()
+    CONTRACTS.iter().chain(&L1_CONTRACTS).map(|name| Ok((format!("{name}.json"), artifact(contracts, name)?))).collect()
 }
 
 /// Installs the pinned packages, unless they are there.
@@ -259,7 +271,8 @@ mod tests {
     #[test]
     fn committed_artifacts_are_those_of_the_list() {
         let folder = contracts_folder().join("artifacts");
-        let listed: Vec<Artifact> = CONTRACTS.iter().map(|name| (format!("{name}.json"), String::new())).collect();
+        let listed: Vec<Artifact> =
+            CONTRACTS.iter().chain(&L1_CONTRACTS).map(|name| (format!("{name}.json"), String::new())).collect();
         assert_eq!(strays(&folder, &listed).unwrap(), Vec::<String>::new());
         assert!(listed.iter().all(|(name, _)| folder.join(name).exists()));
     }

@@ -18,6 +18,7 @@ mod electorate;
 mod evidence;
 mod follow;
 mod key;
+mod witness;
 
 pub use electorate::{
     ELECTORATE_SETS_MAX, Electorate, Member, STAKE_TOTAL_MAX, SetError, Signers, VALIDATORS_MAX, Validator,
@@ -26,8 +27,10 @@ pub use electorate::{
 pub use evidence::{EVIDENCE_BYTES_MAX, Evidence, EvidenceError, Offence, SignedVote, Witness};
 pub use follow::{FollowError, Follower};
 pub use key::{
-    KEY_BYTES, KeyError, MESSAGE_DST, POSSESSION_DST, SIGNATURE_BYTES, VoteKey, VoteSignature, verify_possession,
+    KEY_BYTES, KeyError, MESSAGE_DST, POSSESSION_DST, SIGNATURE_BYTES, VoteKey, VoteSignature, possession_message,
+    verify_possession, verify_possession_of,
 };
+pub use witness::{WitnessError, abi_checkpoint, abi_key, abi_member, abi_signature, abi_slash, abi_witness};
 
 use alloy_primitives::{B256, U256, keccak256};
 
@@ -302,3 +305,5 @@ pub(crate) fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; 
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

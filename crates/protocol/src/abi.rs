@@ -27,6 +27,13 @@ pub use bindings::{
     ISlashingCourt, IStakeManager, IStorageProofs, IWAKE,
 };
 
+/// What is deployed on another chain: the light client of a network, and the stake of its validators.
+#[allow(missing_docs, clippy::too_many_arguments)]
+pub mod l1 {
+    use alloy_sol_types::sol;
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IKumoL1.sol");
+}
+
 /// ERC-20 face of the coin.
 pub const WAKE: Address = address!("0x0000000000000000000000000000000000A4E001");
 /// The one source of voting units: wrapped plus staked.

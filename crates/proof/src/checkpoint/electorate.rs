@@ -73,6 +73,8 @@ pub struct ValidatorSet(Arc<SetInner>);
 struct SetInner {
     validators: Vec<Validator>,
     total: u128,
+    /// Sum of the keys, as EIP-2537 takes it.
+    sum: [u8; 256],
     root: B256,
 }
 
@@ -98,8 +100,9 @@ impl ValidatorSet {
         }
         let total = validators.iter().try_fold(0u128, |sum, validator| sum.checked_add(validator.stake));
         let total = total.filter(|total| *total <= STAKE_TOTAL_MAX).ok_or(SetError::TooMuchStake)?;
-        let root = set_root(&validators, total)?;
-        Ok(Self(Arc::new(SetInner { validators, total, root })))
+        let sum = sum_of_keys(&validators)?;
+        let root = set_root(&validators, total, &sum);
+        Ok(Self(Arc::new(SetInner { validators, total, sum, root })))
     }
 
     /// Sorts by key first.
@@ -125,24 +128,44 @@ impl ValidatorSet {
 
     /// Stake of `key`, 0 if it is not in the set.
     pub fn stake(&self, key: &VoteKey) -> u128 {
-        let found = self.0.validators.binary_search_by_key(key, |validator| validator.key);
-        found.map_or(0, |position| self.0.validators[position].stake)
+        self.position(key).map_or(0, |position| self.0.validators[position].stake)
+    }
+
+    /// Position of `key` among the validators.
+    pub fn position(&self, key: &VoteKey) -> Option<usize> {
+        self.0.validators.binary_search_by_key(key, |validator| validator.key).ok()
+    }
+
+    /// Sum of all keys, as EIP-2537 takes it.
+    pub fn sum_to_eip2537(&self) -> [u8; 256] {
+        self.0.sum
+    }
+
+    /// The tree of validators, from the leaves to the root.
+    pub(super) fn tree(&self) -> Vec<Vec<B256>> {
+        let mut levels = vec![self.0.validators.iter().map(validator_leaf).collect::<Vec<_>>()];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            // The last of an odd number goes up as it is, which is the shape of RFC 9162.
+            let next = level.chunks(2).map(merkle_root).collect();
+            levels.push(next);
+        }
+        levels
     }
 }
 
-fn set_root(validators: &[Validator], total: u128) -> Result<B256, SetError> {
+fn sum_of_keys(validators: &[Validator]) -> Result<[u8; 256], SetError> {
     let points: Vec<&PublicKey> = validators.iter().map(|validator| validator.key.point()).collect();
     let sum = AggregatePublicKey::aggregate(&points, false).map_err(|_| SetError::Size(0))?.to_public_key();
     // The points are in the subgroup, so their sum can only fail by being zero.
     sum.validate().map_err(|_| SetError::Cancel)?;
+    Ok(point_to_eip2537(&sum))
+}
+
+fn set_root(validators: &[Validator], total: u128, sum: &[u8; 256]) -> B256 {
     let leaves: Vec<B256> = validators.iter().map(validator_leaf).collect();
-    let words = [
-        number_word(validators.len() as u64),
-        B256::from(U256::from(total)),
-        keccak256(point_to_eip2537(&sum)),
-        merkle_root(&leaves),
-    ];
-    Ok(hash_words(SET_TAG, &words))
+    let words =
+        [number_word(validators.len() as u64), B256::from(U256::from(total)), keccak256(sum), merkle_root(&leaves)];
+    hash_words(SET_TAG, &words)
 }
 
 fn validator_leaf(validator: &Validator) -> B256 {

@@ -22,6 +22,8 @@ pub struct Follower {
     /// Ascending by epoch, each with the set in force in it.
     justified: Vec<(Point, ValidatorSet)>,
     finalized: Point,
+    /// Target of the link that finalised it.
+    until: u64,
     /// Set in force at the last final checkpoint.
     settled: ValidatorSet,
 }
@@ -45,6 +47,18 @@ pub enum FollowError {
         /// Target of the certificate.
         claimed: alloy_primitives::B256,
     },
+    /// A link around the one that made the last final checkpoint so: a third of the stake broke the rules.
+    #[error(
+        "a link {source_epoch}→{target_epoch} spans the one that finalised epoch {finalized}: a third of the stake can be slashed"
+    )]
+    Surround {
+        /// Epoch of the source.
+        source_epoch: u64,
+        /// Epoch of the target.
+        target_epoch: u64,
+        /// Last final epoch.
+        finalized: u64,
+    },
     /// Too little of the last known electorate signed for a new one.
     #[error(
         "too few of those known here signed for the electorate of epoch {0}; certificates that finalise may be missing before it"
@@ -61,7 +75,7 @@ impl Follower {
         }
         let settled = electorate.in_force().clone();
         let justified = vec![(trusted.point(), settled.clone())];
-        Ok(Self { electorate, justified, finalized: trusted.point(), settled })
+        Ok(Self { electorate, justified, finalized: trusted.point(), until: trusted.epoch, settled })
     }
 
     /// Last final checkpoint.
@@ -92,10 +106,14 @@ impl Follower {
         if let Some(known) = known.filter(|known| **known != point) {
             return Err(FollowError::Conflict { epoch: point.epoch, known: known.root, claimed: point.root });
         }
+        if source.epoch < self.finalized.epoch && point.epoch > self.until {
+            let finalized = self.finalized.epoch;
+            return Err(FollowError::Surround { source_epoch: source.epoch, target_epoch: point.epoch, finalized });
+        }
         let finalized = self.finalizes(source, point).then_some(source);
         self.insert(point, electorate);
         if finalized.is_some() {
-            (self.finalized, self.settled) = (source, in_force);
+            (self.finalized, self.until, self.settled) = (source, point.epoch, in_force);
         }
         Ok(finalized)
     }

@@ -113,6 +113,15 @@ impl VoteSignature {
         Some(Self(sum.to_signature().to_bytes()))
     }
 
+    /// The point as EIP-2537 takes it: two field elements of 64 bytes. `None` if it is not a point of G1, or zero.
+    pub fn to_eip2537(&self) -> Option<[u8; 128]> {
+        let serialized = self.point()?.serialize();
+        let mut out = [0; 128];
+        out[16..64].copy_from_slice(&serialized[..48]);
+        out[80..].copy_from_slice(&serialized[48..]);
+        Some(out)
+    }
+
     fn point(&self) -> Option<Signature> {
         Signature::sig_validate(&self.0, true).ok()
     }
@@ -127,6 +136,16 @@ impl VoteSignature {
 /// own, so that no vote can be taken for one.
 pub fn verify_possession(key: &VoteKey, proof: &VoteSignature) -> bool {
     proof.check(&[key.point()], key.bytes(), POSSESSION_DST)
+}
+
+/// What a key signs to be registered by `owner`, an account of another chain: nobody else can register it first.
+pub fn possession_message(key: &VoteKey, owner: &[u8; 20]) -> Vec<u8> {
+    [&key.bytes()[..], owner].concat()
+}
+
+/// As [`verify_possession`], of a key that is registered by `owner`.
+pub fn verify_possession_of(key: &VoteKey, owner: &[u8; 20], proof: &VoteSignature) -> bool {
+    proof.check(&[key.point()], &possession_message(key, owner), POSSESSION_DST)
 }
 
 /// A point of G2 for the precompiles. Compressed and serialised points have the imaginary part first, EIP-2537 the real.

@@ -4,13 +4,13 @@ use blst::min_sig::SecretKey;
 use proptest::prelude::*;
 use std::slice;
 
-const DOMAIN: Domain = Domain { chain_id: 5886, genesis: B256::repeat_byte(0x11) };
+pub(super) const DOMAIN: Domain = Domain { chain_id: 5886, genesis: B256::repeat_byte(0x11) };
 
-fn secret(seed: u8) -> SecretKey {
+pub(super) fn secret(seed: u8) -> SecretKey {
     SecretKey::key_gen(&[seed; 32], &[]).unwrap()
 }
 
-fn key(secret: &SecretKey) -> VoteKey {
+pub(super) fn key(secret: &SecretKey) -> VoteKey {
     VoteKey::decode(&secret.sk_to_pk().to_bytes()).unwrap()
 }
 
@@ -46,7 +46,7 @@ fn checkpoint(epoch: u64, electorate: &Electorate) -> Checkpoint {
     }
 }
 
-fn certify(vote: Vote, electorate: &Electorate, signing: &[&SecretKey]) -> Certificate {
+pub(super) fn certify(vote: Vote, electorate: &Electorate, signing: &[&SecretKey]) -> Certificate {
     let mut signers = Signers::none(electorate.members().len());
     signing.iter().for_each(|secret| assert!(signers.insert(electorate.position(&key(secret)).unwrap())));
     let signatures: Vec<VoteSignature> = signing.iter().map(|secret| sign(secret, &vote)).collect();

@@ -11,7 +11,9 @@ use commonware_cryptography::bls12381::primitives::{
 };
 use commonware_cryptography::{Signer as _, bls12381};
 use commonware_utils::sys_rng;
-use proof::checkpoint::{Domain, MESSAGE_DST, POSSESSION_DST, SIGNATURE_BYTES, Vote, VoteKey, VoteSignature};
+use proof::checkpoint::{
+    Domain, MESSAGE_DST, POSSESSION_DST, SIGNATURE_BYTES, Vote, VoteKey, VoteSignature, possession_message,
+};
 use std::fmt;
 
 /// Bytes of a secret.
@@ -69,6 +71,11 @@ impl VoteSecret {
         self.sign_in(POSSESSION_DST, self.public.bytes())
     }
 
+    /// Proof that this secret is held, for an account of another chain that locks stake behind its key.
+    pub fn possession_for(&self, owner: &[u8; 20]) -> VoteSignature {
+        self.sign_in(POSSESSION_DST, &possession_message(&self.public, owner))
+    }
+
     /// Signs a vote if the guard allows it, after the guard has made it durable.
     pub fn sign(&self, guard: &Guard, domain: &Domain, vote: &Vote) -> Result<VoteSignature, Refused> {
         let root = vote.signing_root(domain);
@@ -99,7 +106,7 @@ impl VoteSecret {
 mod tests {
     use super::*;
     use alloy_primitives::B256;
-    use proof::checkpoint::{Point, verify_possession};
+    use proof::checkpoint::{Point, verify_possession, verify_possession_of};
 
     #[test]
     fn secret_survives_its_encoding_and_never_shows() {
@@ -117,6 +124,11 @@ mod tests {
         let secret = VoteSecret::from_seed(1);
         assert!(verify_possession(&secret.public(), &secret.possession()));
         assert!(!verify_possession(&VoteSecret::from_seed(2).public(), &secret.possession()));
+        let owned = secret.possession_for(&[7; 20]);
+        assert!(
+            verify_possession_of(&secret.public(), &[7; 20], &owned) && !verify_possession(&secret.public(), &owned)
+        );
+        assert!(!verify_possession_of(&secret.public(), &[8; 20], &owned));
         let domain = Domain { chain_id: 5886, genesis: B256::ZERO };
         let point = |epoch| Point { epoch, root: B256::repeat_byte(epoch as u8) };
         let vote = Vote { source: point(1), target: point(2) };
