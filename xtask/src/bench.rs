@@ -59,6 +59,14 @@ fn chain(root: &Path, target: &Path, words: &[String]) -> Result<()> {
     execute(command.current_dir(root))
 }
 
+/// The pinned anvil, installed below the target folder.
+///
+/// # Errors
+/// When npm fails, or there is no anvil for this machine.
+pub fn anvil() -> Result<PathBuf> {
+    install(&crate::process::target_directory()?.join(FOLDER))
+}
+
 /// Installs the pinned anvil, unless it is there; returns the program itself, without npm's launcher around it.
 fn install(folder: &Path) -> Result<PathBuf> {
     if program(folder).is_err() {

@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("chain", &["protocol", "proof"]),
     ("storage", &["protocol", "proof"]),
     ("compute", &["protocol", "proof"]),
+    ("bridge-ethereum", &["protocol", "proof"]),
     ("compute-wasm", &["protocol", "compute"]),
     ("gateway", &["protocol"]),
     ("sdk", &["protocol", "proof", "storage", "compute"]),

@@ -7,6 +7,7 @@ mod demo;
 mod differ;
 mod fuzz;
 mod guests;
+mod l1;
 mod layers;
 mod network;
 mod process;
@@ -47,6 +48,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Test the bridge and the contracts of an L1 against anvil.
+    L1,
     /// Check which crate depends on which.
     Layers,
 }
@@ -61,6 +64,7 @@ fn main() -> eyre::Result<()> {
         Task::DiffAnvil(options) => differ::differ(&options),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Guests { check } => guests::run(check),
+        Task::L1 => l1::run_l1(),
         Task::Layers => layers::run(),
     }
 }
