@@ -386,8 +386,7 @@ contract VaultHandler is Vault {
         vm.prank(one.owner);
         try vault.deposit(one.key, one.possession, STAKE) {
             ++moves;
-        }
-            catch { }
+        } catch { }
     }
 
     function add(uint256 seed, uint96 amount) external {
@@ -395,8 +394,7 @@ contract VaultHandler is Vault {
         vm.prank(one.owner);
         try vault.add(one.name, bound(amount, 1, STAKE)) {
             ++moves;
-        }
-            catch { }
+        } catch { }
     }
 
     function unbond(uint256 seed, uint96 amount) external {
@@ -404,8 +402,7 @@ contract VaultHandler is Vault {
         vm.prank(one.owner);
         try vault.unbond(one.name, bound(amount, 1, STAKE)) {
             ++moves;
-        }
-            catch { }
+        } catch { }
     }
 
     function withdraw(uint256 seed) external {
@@ -429,8 +426,7 @@ contract VaultHandler is Vault {
         vm.prank(asTreasury ? TREASURY : address(0x4e9));
         try vault.claim() {
             ++moves;
-        }
-            catch { }
+        } catch { }
     }
 
     function pass(uint32 time) external {

@@ -38,6 +38,8 @@ pub struct Plan {
     pub epoch: u64,
     /// Links in it.
     pub links: usize,
+    /// Last epoch that could be final in the contract by this and later calls.
+    pub newest: u64,
 }
 
 /// Why nothing can be posted, now or ever.
@@ -172,7 +174,8 @@ pub async fn next(view: &View, finality: &impl Finality) -> Result<Option<Plan>,
         return Err(PlanError::TooLong { links: batch.len(), bytes: data.len() });
     }
     let epoch = finalised.map_or(view.finalised.epoch, |point| point.epoch);
-    Ok(Some(Plan { data, epoch, links: batch.len() }))
+    let newest = needed.last().map_or(epoch, |link| link.certificate.vote.source.epoch);
+    Ok(Some(Plan { data, epoch, links: batch.len(), newest }))
 }
 
 /// The links that lead from what is justified to the newest link that finalises something, without those that lead nowhere.

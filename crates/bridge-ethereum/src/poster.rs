@@ -18,6 +18,7 @@ use crate::fees::{FeeLimits, Fees, cost};
 use crate::finality::Finality;
 use crate::journal::{InFlight, Journal, JournalError, Totals, VERSIONS_MAX};
 use crate::l1::{Call, L1, L1Error, Receipt, Signed};
+use crate::pace::Pace;
 use crate::plan::{self, Plan, PlanError, View};
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718 as _;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub contract: Address,
     /// Blocks that must be on top of a transaction before it counts; 0 for none.
     pub confirmations: u64,
+    /// Epochs that must have become final since the last post; 1 posts each, 32 takes one call for as many.
+    pub epochs_min: u64,
     /// Prices.
     pub fees: FeeLimits,
     /// Milliseconds after which a transaction that is not mined is replaced by a dearer one.
@@ -151,6 +154,32 @@ impl<T: L1, F: Finality> Poster<T, F> {
         Self { l1, finality, signer, settings, journal, is_checked: false }
     }
 
+    /// Steps for ever, at the given pace; `millis` is the Unix time and `random` is uniform. Dropping it at any point loses nothing.
+    ///
+    /// Returns only the error that no waiting can help.
+    pub async fn run(
+        mut self,
+        mut pace: Pace,
+        millis: impl Fn() -> u64 + Send,
+        mut random: impl FnMut() -> u64 + Send,
+    ) -> PosterError {
+        loop {
+            let wait = match self.step(millis()).await {
+                Ok(step) => {
+                    report(&step);
+                    pace.after(Some(&step), random())
+                }
+                Err(error) if error.is_transient() => {
+                    let wait = pace.after(None, random());
+                    tracing::warn!(%error, wait_millis = wait.as_millis() as u64, "bridge step failed, trying again");
+                    wait
+                }
+                Err(error) => return error,
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// What was spent and reached.
     pub fn totals(&self) -> &Totals {
         self.journal.totals()
@@ -190,6 +219,9 @@ impl<T: L1, F: Finality> Poster<T, F> {
     async fn prepare(&self) -> Result<Option<(Plan, u64)>, PosterError> {
         let view = View::read(&self.l1, self.settings.contract, &self.finality).await?;
         let Some(plan) = plan::next(&view, &self.finality).await? else { return Ok(None) };
+        if plan.newest.saturating_sub(view.finalised.epoch) < self.settings.epochs_min {
+            return Ok(None);
+        }
         let call = self.call(&plan.data);
         match self.l1.call(&call).await {
             Ok(_) => {}
@@ -273,10 +305,10 @@ impl<T: L1, F: Finality> Poster<T, F> {
         let is_full = in_flight.versions.len() >= VERSIONS_MAX;
         let is_outdated = self.is_outdated(&in_flight).await?;
         if !is_late && !is_outdated || is_full {
-            return self.resend(&in_flight, &last, millis).await;
+            return self.resend(&in_flight, &last).await;
         }
         let Some(fees) = self.settings.fees.replacement(last.fees, base) else {
-            self.resend(&in_flight, &last, millis).await?;
+            self.resend(&in_flight, &last).await?;
             return Ok(Step::TooDear { base, max: self.settings.fees.max });
         };
         match self.prepare().await? {
@@ -308,7 +340,7 @@ impl<T: L1, F: Finality> Poster<T, F> {
         Ok(Step::Sent { hash, epoch: in_flight.epoch, version: in_flight.versions.len() })
     }
 
-    async fn resend(&mut self, in_flight: &InFlight, last: &Signed, _millis: u64) -> Result<Step, PosterError> {
+    async fn resend(&self, in_flight: &InFlight, last: &Signed) -> Result<Step, PosterError> {
         self.transmit(&last.raw).await?;
         Ok(Step::Sent { hash: last.hash, epoch: in_flight.epoch, version: in_flight.versions.len() })
     }
@@ -341,5 +373,15 @@ impl<T: L1, F: Finality> Poster<T, F> {
 
     fn call(&self, data: &Bytes) -> Call {
         Call { from: self.signer.address(), to: self.settings.contract, data: data.clone() }
+    }
+}
+
+fn report(step: &Step) {
+    match step {
+        Step::Idle | Step::Waiting { .. } => tracing::debug!(?step, "bridge"),
+        Step::TooDear { base, max } => tracing::warn!(base, max, "the L1 is dearer than allowed, waiting"),
+        Step::Settled { is_success: false, hash, gas } => tracing::warn!(%hash, gas, "another bridge was quicker"),
+        Step::Abandoned { nonce } => tracing::warn!(nonce, "the nonce was used by a transaction that is not ours"),
+        Step::Sent { .. } | Step::Settled { .. } => tracing::info!(?step, "bridge"),
     }
 }

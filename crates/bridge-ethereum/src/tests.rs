@@ -1,5 +1,6 @@
 use crate::fees::FeeLimits;
 use crate::journal::{Identity, Journal};
+use crate::pace::Pace;
 use crate::plan::PlanError;
 use crate::poster::{Poster, PosterError, Settings, Step};
 use crate::testing::{CHAIN_ID, CONTRACT, FakeL1, Faults, Network, forget, last_final};
@@ -11,6 +12,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 const REPLACE_MILLIS: u64 = 60_000;
 
@@ -46,6 +48,7 @@ impl World {
             chain_id: CHAIN_ID,
             contract: CONTRACT,
             confirmations: 3,
+            epochs_min: 1,
             fees: FeeLimits { max: 1_000, tip: 2 },
             replace_millis: REPLACE_MILLIS,
             gas_max: 1_000_000,
@@ -111,6 +114,27 @@ fn catching_up_takes_one_call_for_each_32_links_of_the_same_signers() {
     world.network.epoch();
     world.run(&mut bridge);
     assert_eq!((world.l1.finalised(), world.l1.mined()), (41, (4, 0)), "other signers take another call");
+}
+
+#[test]
+fn a_thrifty_bridge_waits_for_several_epochs() {
+    let mut world = World::new(4);
+    let settings = Settings { epochs_min: 4, ..world.settings() };
+    let mut bridge = poster(&world.l1, &world.network, settings, &world.journal(1), 1);
+    assert_eq!(ready(bridge.step(0)).unwrap(), Step::Idle, "three are final");
+    world.network.epoch();
+    world.run(&mut bridge);
+    assert_eq!((world.l1.finalised(), world.l1.mined()), (4, (1, 0)));
+}
+
+#[test]
+fn running_ends_only_with_what_no_waiting_helps() {
+    let world = World::new(2);
+    world.l1.set_chain_id(7);
+    let bridge = world.poster(1);
+    let pace = Pace::new(Duration::from_secs(12));
+    let error = ready(bridge.run(pace, || 0, || 0));
+    assert!(matches!(error, PosterError::OtherChain { found: 7, .. }));
 }
 
 #[test]

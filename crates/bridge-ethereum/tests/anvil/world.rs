@@ -120,6 +120,7 @@ impl World {
             chain_id: CHAIN_ID,
             contract: self.client,
             confirmations: CONFIRMATIONS,
+            epochs_min: 1,
             fees: FeeLimits { max: FEE_MAX, tip: 1_000_000_000 },
             replace_millis: 3 * BLOCK_MILLIS,
             gas_max: 5_000_000,
