@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::mempool::{Mempool, SubmitError};
 use crate::orderer::Core;
-use crate::submission::{Journal, JournalError, Lifetime, Receipt, Seats, Submission};
+use crate::submission::{Journal, JournalError, Lifetime, Receipt, Seats, Submission, Writer};
 use bytes::Bytes;
 use commonware_cryptography::Signer as _;
 use commonware_runtime::Runner as _;
@@ -238,12 +238,12 @@ fn first_remembered(history: &History, stored: u64) -> Result<u64, HistoryError>
 }
 
 /// Writes to the disk from now on what `core` accepts.
-fn open_journal(core: &Core, path: &Path, genesis: [u8; 32]) -> Result<(), JournalError> {
+fn open_journal(core: &Core, path: &Path, genesis: [u8; 32], writer: Writer) -> Result<(), JournalError> {
     let told = Arc::downgrade(&core.mempool);
     let snapshot = Box::new(move || told.upgrade().map_or_else(Vec::new, |mempool| mempool.snapshot()));
     let member = core.committee.participants().iter().position(|key| *key == core.keys.consensus.public_key());
     let others = member.map_or_else(Seats::default, |member| Seats::others(core.committee.size(), member));
-    core.mempool.attach(Journal::start(path, genesis, snapshot)?, others);
+    core.mempool.attach(Journal::start(path, genesis, snapshot, writer)?, others);
     Ok(())
 }
 
@@ -262,6 +262,7 @@ pub(crate) struct Prepared {
 pub(crate) fn prepare(
     config: Config,
     application: Arc<dyn Application>,
+    writer: Writer,
     reachable: impl FnOnce() -> Result<(), StartError>,
 ) -> Result<Prepared, StartError> {
     let Config { keys, committee, listen: _, directory, genesis_timestamp_millis, block_millis, limits } = config;
@@ -292,7 +293,7 @@ pub(crate) fn prepare(
     let (journal, digest) = (directory.join("submissions.log"), genesis.digest());
     core.mempool.restore(Journal::read(&journal, &digest)?);
     let height = catch_up(&core, &history)?;
-    open_journal(&core, &journal, digest)?;
+    open_journal(&core, &journal, digest, writer)?;
     let setup = Setup { core, history, evidence, genesis, prefix: String::new() };
     Ok(Prepared { seat, lock, setup, height })
 }
@@ -353,7 +354,7 @@ impl Sequencer {
     /// missed are handed to it first.
     pub fn start(config: Config, application: Arc<dyn Application>) -> Result<Self, StartError> {
         let (listen, directory) = (config.listen, config.directory.clone());
-        let prepared = prepare(config, application, || {
+        let prepared = prepare(config, application, Writer::Thread, || {
             let bound = TcpListener::bind(listen);
             bound.map(drop).map_err(|source| StartError::Address { address: listen, source })
         })?;

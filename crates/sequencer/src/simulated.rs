@@ -13,11 +13,12 @@ use crate::history::History;
 use crate::mempool::SubmitError;
 use crate::orderer::Core;
 use crate::sequencer::{Config, FinalizedError, Prepared, StartError, prepare};
+use crate::submission::{Lifetime, Receipt, Submission, Writer};
 use bytes::Bytes;
 use commonware_cryptography::ed25519;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_runtime::{Clock, Metrics, Quota, Spawner, Storage};
-use protocol::api::CertifiedBlock;
+use protocol::api::{CertifiedBlock, SubmissionStatus};
 use rand_core::CryptoRng;
 use std::fs::File;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ impl Validator {
         P: Provider<PublicKey = ed25519::PublicKey>,
         B: Blocker<PublicKey = ed25519::PublicKey>,
     {
-        let Prepared { lock, setup, .. } = prepare(config, application, || Ok(()))?;
+        let Prepared { lock, setup, .. } = prepare(config, application, Writer::Caller, || Ok(()))?;
         let setup = Setup { prefix: prefix.to_owned(), ..setup };
         let (core, history) = (setup.core.clone(), setup.history.clone());
         engine::start(context, setup, Links { channels, peers, blocker }).await;
@@ -72,6 +73,23 @@ impl Validator {
     /// As [`Sequencer::submit_bundle`](crate::Sequencer::submit_bundle).
     pub fn submit_bundle(&self, transactions: Vec<(u64, Bytes)>) -> Result<[u8; 32], SubmitError> {
         self.core.mempool.submit_bundle(transactions)
+    }
+
+    /// As [`Sequencer::accept`](crate::Sequencer::accept), of one submission; it is on the disk when this returns.
+    pub fn accept(&self, submission: Submission, lifetime: Lifetime) -> Result<Receipt, SubmitError> {
+        let (mut receipts, written) = self.core.mempool.accept(vec![submission.check()], lifetime);
+        let receipt = receipts.pop().expect("one submission has one receipt")?;
+        // The journal is written by the caller, so that this is known at once.
+        match written.map(|mut written| written.try_recv()) {
+            Some(Ok(Ok(()))) => Ok(receipt),
+            Some(Ok(Err(reason))) => Err(SubmitError::Journal(reason)),
+            _ => Err(SubmitError::Stopped),
+        }
+    }
+
+    /// As [`Sequencer::statuses`](crate::Sequencer::statuses).
+    pub fn status(&self, hash: [u8; 32]) -> Option<SubmissionStatus> {
+        self.core.mempool.statuses(&[hash], 0).pop()
     }
 
     /// As [`Sequencer::height`](crate::Sequencer::height).

@@ -28,7 +28,7 @@ pub(crate) mod relay;
 pub(crate) use ended::{Ended, EndedLog};
 pub(crate) use finals::{Finals, places};
 pub use journal::JournalError;
-pub(crate) use journal::{Journal, Outcome};
+pub(crate) use journal::{Journal, Outcome, Writer};
 pub(crate) use record::Record;
 pub(crate) use relay::Seats;
 

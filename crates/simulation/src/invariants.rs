@@ -22,7 +22,8 @@ pub enum Invariant {
     HonestNeverAccused,
     /// When all faults have ended, blocks become final again everywhere.
     Progress,
-    /// What a validator that runs on has acknowledged becomes final.
+    /// What an honest validator has acknowledged becomes final or expires, whatever happens to that validator, and nothing
+    /// is final after it expired.
     AcknowledgedIsIncluded,
     /// Whatever a validator finds on its disk, it starts.
     StartsAgain,

@@ -18,6 +18,8 @@ const FAULTS_MAX: usize = 5;
 /// Users' submissions in a part of a run, at most.
 const SUBMISSIONS_MAX: usize = 60;
 
+/// Blocks that most submissions may wait: more than a run has.
+const LIFETIME_BLOCKS: u64 = 3_000;
 /// Blocks that must become final after the last fault.
 const BLOCKS_AFTER: u64 = 3;
 
@@ -96,6 +98,8 @@ pub enum Event {
         seat: usize,
         /// Namespace and length of each transaction; two or more are a bundle.
         transactions: Vec<(u64, usize)>,
+        /// Blocks that it may wait.
+        lifetime: u64,
     },
 }
 
@@ -122,7 +126,9 @@ impl fmt::Display for Event {
             Self::Reshuffle { first, both } => {
                 write!(f, "twins see {:?}, both {:?}", seats(first, true), seats(both, true))
             }
-            Self::Submit { seat, transactions } => write!(f, "submit {} to {seat}", transactions.len()),
+            Self::Submit { seat, transactions, lifetime } => {
+                write!(f, "submit {} to {seat}, for {lifetime} blocks", transactions.len())
+            }
         }
     }
 }
@@ -206,7 +212,8 @@ impl Dice {
             let (at, seat) = (self.moment(), self.rng.random_range(0..self.validators));
             let count = if self.rng.random_bool(0.2) { self.rng.random_range(2..=6) } else { 1 };
             let transactions = (0..count).map(|_| self.transaction()).collect();
-            events.push((at, Event::Submit { seat, transactions }));
+            let lifetime = if self.rng.random_bool(0.1) { self.rng.random_range(1..=30) } else { LIFETIME_BLOCKS };
+            events.push((at, Event::Submit { seat, transactions, lifetime }));
         }
         // Stable, so that what was drawn first happens first at the same time.
         events.sort_by_key(|(at, _)| *at);

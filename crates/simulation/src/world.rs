@@ -15,9 +15,11 @@ use commonware_runtime::{Clock as _, Handle, Metrics as _, Spawner as _, Supervi
 use commonware_utils::{NZUsize, Probability};
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use protocol::api::CertifiedBlock;
+use protocol::api::{CertifiedBlock, SubmissionState};
 use sequencer::simulated::{CHANNELS, Validator, channels};
-use sequencer::{Application, Committee, Config, EvidenceRecord, Hash, Limits, ValidatorKeys};
+use sequencer::{
+    Application, Committee, Config, EvidenceRecord, Hash, Lifetime, Limits, Receipt, Submission, ValidatorKeys,
+};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -122,6 +124,7 @@ struct World<'a> {
     /// Applications of the seats, the second halves of twins behind them.
     ledgers: BTreeMap<String, Arc<Ledger>>,
     submissions: u64,
+    acknowledged: Vec<Acknowledged>,
     part: usize,
     step: usize,
     at: Duration,
@@ -146,8 +149,16 @@ struct Powered {
     /// Links that are cut.
     cut: Vec<(usize, usize)>,
     link: Link,
-    /// What validators that run since have acknowledged, by seat.
-    acknowledged: Vec<Vec<Hash>>,
+}
+
+/// A submission that an honest validator has acknowledged.
+struct Acknowledged {
+    seat: usize,
+    /// Hash of the transaction, or name of the bundle.
+    name: Hash,
+    /// Of its transactions.
+    hashes: Vec<Hash>,
+    expires: u64,
 }
 
 impl<'a> World<'a> {
@@ -164,6 +175,7 @@ impl<'a> World<'a> {
             chronicle: Arc::default(),
             ledgers: BTreeMap::new(),
             submissions: 0,
+            acknowledged: Vec::new(),
             part: 0,
             step: 0,
             at: Duration::ZERO,
@@ -200,6 +212,7 @@ impl<'a> World<'a> {
         tell(self.part, self.step, self.at, "all faults have ended");
         self.settle(&powered, part.blocks, begin).await?;
         self.check_served(&powered)?;
+        self.check_expired()?;
         self.messages += messages_sent(&powered.context.encode());
         self.accusations().map(drop)
     }
@@ -221,7 +234,6 @@ impl<'a> World<'a> {
             sights: twins.map(|seat| (*seat, Sights::new(&self.peers))).collect(),
             cut: Vec::new(),
             link: self.plan.link,
-            acknowledged: vec![Vec::new(); self.plan.validators],
         };
         for (from, to) in pairs(self.plan.validators) {
             powered.connect(&self.peers, from, to).await;
@@ -252,7 +264,7 @@ impl<'a> World<'a> {
                     (0..self.plan.validators).for_each(|seat| sights.set(&self.peers[seat], first[seat], both[seat]));
                 }
             }
-            Event::Submit { seat, transactions } => self.submit(powered, *seat, transactions),
+            Event::Submit { seat, transactions, lifetime } => self.submit(powered, *seat, transactions, *lifetime),
         }
         Ok(())
     }
@@ -272,19 +284,23 @@ impl<'a> World<'a> {
         }
     }
 
-    fn submit(&mut self, powered: &mut Powered, seat: usize, shape: &[(u64, usize)]) {
+    fn submit(&mut self, powered: &mut Powered, seat: usize, shape: &[(u64, usize)], lifetime: u64) {
         let (made, hashes) = transactions(self.submissions, shape);
         self.submissions += 1;
         self.chronicle.lock().made(hashes.clone());
+        let lifetime = Lifetime::new(lifetime).expect("a plan keeps the limits");
         for process in &powered.processes[seat] {
             let validator = process.validator.lock();
             let Some(validator) = validator.as_ref() else { continue };
-            let accepted = match made.as_slice() {
-                [(namespace, payload)] => validator.submit(*namespace, payload.clone()).is_ok(),
-                _ => validator.submit_bundle(made.clone()).is_ok(),
+            let submission = match made.as_slice() {
+                [(namespace, payload)] => Submission::Transaction(*namespace, payload.clone()),
+                _ => Submission::Bundle(made.clone()),
             };
-            if accepted {
-                powered.acknowledged[seat].extend(&hashes);
+            let accepted = validator.accept(submission, lifetime);
+            if let Ok(Receipt { hash: name, expires, .. }) = accepted
+                && !self.plan.twins.contains(&seat)
+            {
+                self.acknowledged.push(Acknowledged { seat, name, hashes: hashes.clone(), expires });
             }
         }
     }
@@ -402,13 +418,31 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What an honest validator has acknowledged and is not final.
+    /// What an honest validator has acknowledged, and neither is final nor expired.
     fn missing(&self, powered: &Powered) -> Option<String> {
         let chronicle = self.chronicle.lock();
-        self.plan.honest().find_map(|seat| {
-            let missing = powered.acknowledged[seat].iter().find(|hash| chronicle.height_of(hash).is_none())?;
-            Some(format!("seat {seat} acknowledged {}, which is not final", hex::encode(missing)))
-        })
+        let is_missing = |it: &&Acknowledged| {
+            let is_final = it.hashes.iter().all(|hash| chronicle.height_of(hash).is_some());
+            !is_final && powered.state(it.seat, it.name) != Some(SubmissionState::Expired)
+        };
+        let missing = self.acknowledged.iter().find(is_missing)?;
+        let (name, state) = (hex::encode(missing.name), powered.state(missing.seat, missing.name));
+        Some(format!("seat {} acknowledged {name}, whose state is {state:?}", missing.seat))
+    }
+
+    /// Nothing is final above the height at which it expired.
+    fn check_expired(&self) -> Result<(), Broken> {
+        let chronicle = self.chronicle.lock();
+        for it in &self.acknowledged {
+            let late =
+                it.hashes.iter().filter_map(|hash| chronicle.height_of(hash)).find(|height| *height > it.expires);
+            if let Some(height) = late {
+                let name = hex::encode(it.name);
+                let text = format!("{name} expired at {} and is final in block {height}", it.expires);
+                return Err((Invariant::AcknowledgedIsIncluded, text));
+            }
+        }
+        Ok(())
     }
 
     /// What the honest validators serve is certified, and what the others have.
@@ -479,8 +513,6 @@ impl Powered {
             process.handle.abort();
             process.validator.lock().take();
         }
-        // Its mempool is gone, and nobody promised more.
-        self.acknowledged[seat].clear();
     }
 
     fn with<T>(&self, seat: usize, ask: impl FnOnce(&Validator) -> T) -> Option<T> {
@@ -493,6 +525,10 @@ impl Powered {
 
     fn failure(&self, seat: usize) -> Option<String> {
         self.with(seat, Validator::failure).flatten().map(|reason| format!("seat {seat} failed: {reason}"))
+    }
+
+    fn state(&self, seat: usize, name: Hash) -> Option<SubmissionState> {
+        self.with(seat, |validator| validator.status(name)).flatten().map(|status| status.state)
     }
 
     fn served(&self, seat: usize, from: u64) -> Result<Vec<CertifiedBlock>, String> {

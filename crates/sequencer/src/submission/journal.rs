@@ -94,10 +94,21 @@ struct Shared {
     arrived: Condvar,
 }
 
+/// Who writes the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// A thread, which gathers what arrives while it writes.
+    Thread,
+    /// Whoever adds records, at once: in a simulation, where nothing may depend on real time. The file only grows.
+    Caller,
+}
+
 /// The open journal, with the thread that writes it.
 pub(crate) struct Journal {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// For [`Writer::Caller`].
+    inline: Option<Mutex<Option<OpenFile>>>,
 }
 
 impl Journal {
@@ -111,16 +122,20 @@ impl Journal {
     }
 
     /// Puts what `snapshot` tells into the file, and starts the thread.
-    pub fn start(path: &Path, genesis: [u8; 32], snapshot: Snapshot) -> Result<Self, JournalError> {
+    pub fn start(path: &Path, genesis: [u8; 32], snapshot: Snapshot, writer: Writer) -> Result<Self, JournalError> {
         let mut file = Appender { path: path.to_owned(), genesis, open: None, snapshot };
         file.rewrite()?;
         let shared = Arc::new(Shared::default());
+        if writer == Writer::Caller {
+            let inline = Some(Mutex::new(file.open));
+            return Ok(Self { shared, thread: Mutex::new(None), inline });
+        }
         let writer = shared.clone();
         let thread = std::thread::Builder::new()
             .name("submissions".to_owned())
             .spawn(move || write_all(&writer, &mut file))
             .map_err(|source| io_error("start the thread of", path, source))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), inline: None })
     }
 
     /// Whether more may wait.
@@ -131,6 +146,11 @@ impl Journal {
     /// Adds records, and tells when they and all before them are on the disk. The receiver fails if the journal closes.
     pub fn append(&self, records: Vec<Record>) -> oneshot::Receiver<Outcome> {
         let (done, told) = oneshot::channel();
+        if let Some(file) = &self.inline {
+            let outcome = write_now(file, &records);
+            let _ = done.send(outcome);
+            return told;
+        }
         let mut queue = self.shared.queue.lock();
         if !queue.is_closed {
             queue.add(records);
@@ -142,6 +162,11 @@ impl Journal {
 
     /// Adds records that need not be on the disk before anything else is.
     pub fn note(&self, records: Vec<Record>) {
+        if let Some(file) = &self.inline {
+            // Who relies on it appends.
+            let _ = write_now(file, &records);
+            return;
+        }
         let mut queue = self.shared.queue.lock();
         if !queue.is_closed && !records.is_empty() {
             queue.add(records);
@@ -174,6 +199,14 @@ impl Queue {
         self.bytes += records.iter().map(Record::bytes).sum::<usize>();
         self.records.extend(records);
     }
+}
+
+/// Writes records to the disk before it returns. After a failure nothing is written any more.
+fn write_now(file: &Mutex<Option<OpenFile>>, records: &[Record]) -> Outcome {
+    let mut file = file.lock();
+    let open = file.take().ok_or_else(|| Arc::from("the journal failed before"))?;
+    *file = Some(open.append(records, true).map_err(|error| Arc::from(error.to_string()))?);
+    Ok(())
 }
 
 /// Body of the thread.

@@ -83,7 +83,9 @@ pub(crate) async fn run<E: Clock>(
     let (mut round, mut next_round, mut next_news) = (0, context.current(), None);
     loop {
         let wake = next_news.unwrap_or(next_round).min(next_round);
+        // In this order and not in a random one, so that a simulation can be repeated; the first three are seldom ready.
         tokio::select! {
+            biased;
             () = context.sleep_until(wake) => {
                 if wake == next_round {
                     (round, next_round) = (round + 1, context.current() + ROUND);
