@@ -58,7 +58,7 @@ pub fn clients(options: &Options) -> Result<()> {
     let kumo = crate::process::kumo(options.kumo.as_deref())?;
     let folder = install()?;
     run(Command::new("node").arg("compile.mjs").current_dir(&folder))?;
-    let network = Network::start(&kumo, &folder.join("network"), &[])?;
+    let network = Network::start(&kumo, &folder.join("network"), &["--epoch-blocks", "4"])?;
     let mut total = Tally::default();
     for (index, flow) in FLOWS.iter().enumerate() {
         if options.only.is_empty() || options.only.iter().any(|name| name == flow.0) {

@@ -16,7 +16,9 @@ use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use protocol::api::{CertifiedBlock, FinalizedPage, SubmitAllRequest, SubmitAllResponse, ValidatorStatus};
+use protocol::api::{
+    CertifiedBlock, FinalizedPage, KeptCheckpoint, SubmitAllRequest, SubmitAllResponse, ValidatorStatus,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -59,6 +61,7 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .route("/seq/v1/blocks/{height}/namespaces/{namespace}", get(namespaces::one))
         .route("/seq/v1/namespaces/{namespace}/blocks", get(namespaces::page))
         .merge(espresso::router())
+        .route("/seq/v1/checkpoint", get(checkpoint))
         .route_layer(limit);
     let streams = Router::new()
         .route("/seq/v1/submit-stream", get(streams::submissions))
@@ -112,6 +115,11 @@ async fn certified(
 ) -> Reply<Json<CertifiedBlock>> {
     query.only(&[])?;
     Ok(Json(node.backend.certified(height).await?))
+}
+
+async fn checkpoint(State(node): State<Node>, query: Parameters) -> Reply<Json<KeptCheckpoint>> {
+    let query = query.only(&["epoch"])?;
+    Ok(Json(node.backend.checkpoint(query.number("epoch", 1..=u64::MAX)?).await?))
 }
 
 /// Ends a page before it is too long; whoever follows asks again from where it ends.

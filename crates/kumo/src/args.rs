@@ -6,6 +6,8 @@ use crate::roles::validator::ChainOptions;
 use crate::settings::{Settings, Table};
 use ::chain::ChainConfig;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use proof::checkpoint::Point;
+use protocol::network::EPOCH_BLOCKS_DEFAULT;
 use std::path::PathBuf;
 
 /// A computer owned by its users: shared sequencer, EVM settlement, encrypted storage, paid and audited compute.
@@ -51,9 +53,9 @@ pub enum Command {
     /// `kumo dev --state DIR`); storage, provider and gateway can join a running `kumo dev`. An rpc node over a directory
     /// of `kumo chain import` needs no network file.
     #[command(
-        after_help = "Examples:\n  kumo node --role rpc --state ./eth --ports auto --config-out eth.json\n  kumo node --role provider --network net.json --state ./my-provider\n  kumo node --role storage --network net.json --state ./my-disk --capacity 10Gi"
+        after_help = "Examples:\n  kumo node --role rpc --state ./eth --ports auto --config-out eth.json\n  kumo node --role provider --network net.json --state ./my-provider\n  kumo node --role storage --network net.json --state ./my-disk --capacity 10Gi\n  kumo node slashing-protection export --dir net/validator-0 signed.json"
     )]
-    Node(NodeArguments),
+    Node(NodeWords),
     /// Import an Ethereum chain, run state tests, check or copy a chain on disk
     #[command(subcommand)]
     Chain(ChainCommand),
@@ -129,6 +131,15 @@ pub enum Ports {
     Auto,
 }
 
+/// `EPOCH:ROOT`.
+fn checkpoint(text: &str) -> Result<Point, String> {
+    let point = || {
+        let (epoch, root) = text.split_once(':')?;
+        Some(Point { epoch: epoch.parse().ok()?, root: root.parse().ok()? })
+    };
+    point().ok_or_else(|| "expected EPOCH:ROOT, a number and 32 bytes as 0x hex".to_owned())
+}
+
 /// `kumo dev`.
 #[derive(Debug, Args)]
 pub struct DevArguments {
@@ -156,6 +167,10 @@ pub struct DevArguments {
     /// Least time between two blocks, in milliseconds, 10 to 60000; fixed when the state directory is made
     #[arg(long, default_value_t = 200, value_name = "MS")]
     pub block_millis: u64,
+    /// Blocks of an epoch, 2 to 65536: validators vote with their stake on its first one, and two epochs later it is
+    /// finalised; fixed when the state directory is made
+    #[arg(long, default_value_t = EPOCH_BLOCKS_DEFAULT, value_name = "N")]
+    pub epoch_blocks: u64,
     /// History and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
@@ -203,6 +218,7 @@ impl DevArguments {
             providers: self.providers,
             dishonest: self.dishonest,
             block_millis: self.block_millis,
+            epoch_blocks: self.epoch_blocks,
             chain: self.chain.options(),
         }
     }
@@ -223,6 +239,9 @@ pub struct InitArguments {
     /// Least time between two blocks, in milliseconds, 10 to 60000
     #[arg(long, default_value_t = 200, value_name = "MS")]
     pub block_millis: u64,
+    /// Blocks of an epoch, 2 to 65536: validators vote with their stake on its first one
+    #[arg(long, default_value_t = EPOCH_BLOCKS_DEFAULT, value_name = "N")]
+    pub epoch_blocks: u64,
 }
 
 /// What a node can be.
@@ -240,15 +259,60 @@ pub enum RoleName {
     Rpc,
 }
 
-/// `kumo node`. The network comes from `--network`.
+/// `kumo node`: a role, or a command about a node that does not run.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct NodeWords {
+    /// What to do with a node that does not run.
+    #[command(subcommand)]
+    pub command: Option<NodeCommand>,
+    /// The role to run.
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// Commands about a node that does not run.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Move what a validator's key has signed, in the interchange format of EIP-3076
+    ///
+    /// A validator never signs two votes that exclude each other, as both together cost it its stake. What it signed is
+    /// recorded in signing.guard in its directory. To move a validator: stop it for good, export there, import here, start.
+    #[command(subcommand)]
+    SlashingProtection(ProtectionCommand),
+}
+
+/// `kumo node slashing-protection`.
+#[derive(Debug, Subcommand)]
+pub enum ProtectionCommand {
+    /// Write everything that the key has signed to a new file
+    #[command(after_help = "Example:\n  kumo node slashing-protection export --dir net/validator-0 signed.json")]
+    Export(ProtectionArguments),
+    /// Add what a file says was signed; nothing is ever forgotten by it, and importing again changes nothing
+    #[command(after_help = "Example:\n  kumo node slashing-protection import --dir net/validator-0 signed.json")]
+    Import(ProtectionArguments),
+}
+
+/// Which validator, and which file.
+#[derive(Debug, Args)]
+pub struct ProtectionArguments {
+    /// Directory of the validator, which must not run
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Interchange file (EIP-3076, version 5)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `kumo node --role`. The network comes from `--network`.
 #[derive(Debug, Args)]
 pub struct NodeArguments {
     /// What this node is
-    #[arg(long, value_enum)]
-    pub role: RoleName,
+    #[arg(long, value_enum, required = true)]
+    pub role: Option<RoleName>,
     /// Directory for keys and data of this node
-    #[arg(long, value_name = "DIR")]
-    pub state: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    pub state: Option<PathBuf>,
     /// validator: seat in the committee, from 0
     #[arg(long, value_name = "N")]
     pub seat: Option<usize>,
@@ -261,6 +325,10 @@ pub struct NodeArguments {
     /// rpc over an imported chain: write the URL of the JSON-RPC and the chain id here
     #[arg(long, value_name = "FILE")]
     pub config_out: Option<PathBuf>,
+    /// rpc: a checkpoint that you trust, as `kumo_finality` of a node that you trust names it; the chain must contain it,
+    /// and it must be younger than stake stays bonded less the time that evidence may take (14 days)
+    #[arg(long, value_name = "EPOCH:ROOT", value_parser = checkpoint)]
+    pub checkpoint: Option<Point>,
     /// storage: how much it offers, for example 10Gi
     #[arg(long, value_name = "SIZE", default_value = "10Gi")]
     pub capacity: String,
@@ -292,12 +360,30 @@ mod tests {
     }
 
     #[test]
+    fn a_node_has_a_role_and_a_directory_or_is_the_matter_of_a_command() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).map(|arguments| arguments.command);
+        let Ok(Command::Node(words)) = parse("kumo node --role rpc --state s") else { panic!("a role") };
+        assert!(words.command.is_none() && words.node.role == Some(RoleName::Rpc) && words.node.state.is_some());
+        let Ok(Command::Node(words)) = parse("kumo node slashing-protection export --dir d f") else {
+            panic!("export")
+        };
+        assert!(words.command.is_some());
+        for line in ["kumo node", "kumo node --role rpc", "kumo node --state s"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn the_commands_of_the_manual_parse() {
         for line in [
             "kumo demo --exit --output json",
             "kumo dev --state d --ports auto --config-out f --validators 4 --storage-nodes 8 --providers 4",
             "kumo node --role validator --seat 0 --network n --state s",
             "kumo node --role rpc --state s --archive --cache-mib 512 --verify",
+            "kumo node --role rpc --state s --checkpoint 7:0x0101010101010101010101010101010101010101010101010101010101010101",
+            "kumo node slashing-protection export --dir d f",
+            "kumo node slashing-protection import --dir d f --output json",
+            "kumo init --dir d --epoch-blocks 8",
             "kumo dev --prune 500",
             "kumo chain verify --state s",
             "kumo chain snapshot export --state s --out f",

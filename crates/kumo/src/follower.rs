@@ -47,7 +47,8 @@ pub async fn follow(validators: Vec<ValidatorClient>, committee: Arc<Committee>,
         sink.wanted().await;
         let validator = &validators[turn % validators.len()];
         let next = sink.next_height()?;
-        match page(validator, &committee, newest.as_ref(), next).await {
+        match page(validator, &committee, newest.as_ref().filter(|block: &&Block| block.height + 1 == next), next).await
+        {
             // A validator that has nothing new may be cut off from the others: ask the next one.
             Ok((blocks, _)) if blocks.is_empty() => {
                 sink.heard_of(next.saturating_sub(1));

@@ -6,7 +6,8 @@
 //! | [`roles`] | validator, rpc, storage, provider, gateway: each a `start` function over sockets |
 //! | [`dev`], [`node`], [`demo`], [`doctor`] | the commands that run roles |
 //! | [`chain`] | the commands that work on a chain on disk |
-//! | [`seam`], [`genesis`], [`follower`] | where ordering, execution and their readers meet |
+//! | [`seam`], [`genesis`], [`follower`], [`finality`] | where ordering, execution and their readers meet |
+//! | [`protection`] | what a validator's key has signed |
 //! | [`chain`] | `kumo chain`: work on a chain in a state directory, without a network |
 //! | [`gateway`], [`provider`], [`membership`] | what the roles do |
 
@@ -15,12 +16,14 @@ pub mod chain;
 pub mod demo;
 pub mod dev;
 pub mod doctor;
+pub mod finality;
 pub mod follower;
 pub mod gateway;
 pub mod genesis;
 pub mod locate;
 pub mod membership;
 pub mod node;
+pub mod protection;
 pub mod provider;
 pub mod roles;
 pub mod seam;

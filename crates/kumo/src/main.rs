@@ -5,7 +5,7 @@ use cli::{Context, Exit, Failure, Output};
 use eyre::Report;
 use kumo::args::{
     Arguments, Command, ConfigArguments, ConfigCommand, ConfigShowArguments, DemoArguments, DevArguments,
-    InitArguments, NodeArguments, Ports,
+    InitArguments, NodeArguments, NodeCommand, Ports, ProtectionCommand,
 };
 use kumo::chain::ChainCommand;
 use kumo::dev::DevNetwork;
@@ -13,7 +13,7 @@ use kumo::locate::{self, Environment};
 use kumo::roles::Running;
 use kumo::roles::imported::Served;
 use kumo::settings::{Settings, Shown, Sources};
-use kumo::{demo, doctor, node};
+use kumo::{demo, doctor, node, protection};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -54,13 +54,9 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Dev(arguments) => run_dev(arguments, output, &environment).await,
         Command::Init(arguments) => run_init(&arguments, output),
         Command::Config(ConfigCommand::Show(arguments)) => show_config(&arguments, output, &environment),
-        Command::Node(arguments) => match start_imported(&arguments, &environment).await {
-            Ok(Some(started)) => run_imported(started, &arguments).await,
-            Err(error) => Err(error),
-            Ok(None) => match locate::network(global.network.as_deref(), &environment) {
-                Ok(network) => run_node(arguments, network, &environment).await,
-                Err(error) => Err(error),
-            },
+        Command::Node(words) => match words.command {
+            Some(NodeCommand::SlashingProtection(command)) => run_protection(&command, output),
+            None => run_role(words.node, global.network.as_deref(), &environment).await,
         },
         Command::Chain(command) => run_chain(command, output).await,
         Command::Doctor => run_doctor(locate::network(global.network.as_deref(), &environment), output).await,
@@ -77,6 +73,9 @@ fn in_case(command: &Command) -> (&'static str, &'static str) {
         ),
         Command::Config(_) => ("the settings cannot be used", "nothing changed"),
         Command::Doctor => ("the check did not end", "nothing changed"),
+        Command::Node(words) if words.command.is_some() => {
+            ("the record of signatures is as it was", "nothing changed; do not start a validator without its record")
+        }
         _ => ("the node could not run", "nothing was lost: state directories are as they were"),
     }
 }
@@ -91,7 +90,7 @@ fn start_log(arguments: &Arguments) {
             | Command::Init(_)
             | Command::Chain(_)
             | Command::Config(_)
-    );
+    ) || matches!(&arguments.command, Command::Node(words) if words.command.is_some());
     let ours = match (quiet, arguments.global.verbose) {
         (true, 0) => "error",
         (false, 0) => "info",
@@ -187,6 +186,41 @@ fn run_init(arguments: &InitArguments, output: Output) -> eyre::Result<ExitCode>
         }
         Output::Text => print(&file.display().to_string())?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves the imported chain in the state directory, if there is one; otherwise plays the role in the network.
+async fn run_role(
+    arguments: NodeArguments,
+    network: Option<&std::path::Path>,
+    environment: &Environment,
+) -> eyre::Result<ExitCode> {
+    match start_imported(&arguments, environment).await? {
+        Some(started) => run_imported(started, &arguments).await,
+        None => run_node(arguments, locate::network(network, environment)?, environment).await,
+    }
+}
+
+fn run_protection(command: &ProtectionCommand, output: Output) -> eyre::Result<ExitCode> {
+    let (json, text) = match command {
+        ProtectionCommand::Export(words) => {
+            protection::export(&words.dir, &words.file)?;
+            let file = &words.file;
+            (
+                serde_json::json!({ "exported": file }),
+                format!("exported to {}; do not start that validator again", file.display()),
+            )
+        }
+        ProtectionCommand::Import(words) => {
+            let new = protection::import(&words.dir, &words.file)?;
+            let json = serde_json::json!({ "keys": new.keys, "attestations": new.attestations, "blocks": new.blocks });
+            (
+                json,
+                format!("{} keys, {} votes and {} blocks that were not known", new.keys, new.attestations, new.blocks),
+            )
+        }
+    };
+    print(&if output == Output::Json { json.to_string() } else { text })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,7 +17,13 @@ const RPC_PORT: u16 = 8545;
 /// # Errors
 /// When an argument of the role is missing or wrong, or the role cannot start.
 pub async fn start(arguments: NodeArguments, network: Network, settings: Settings) -> Result<Running> {
-    let NodeArguments { role, state: dir, seat, listen, .. } = arguments;
+    let NodeArguments { role: Some(role), state: Some(dir), seat, listen, .. } = arguments else {
+        bail!("`kumo node` needs --role and --state; `kumo node --help` lists the roles");
+    };
+    ensure!(
+        arguments.checkpoint.is_none() || role == RoleName::Rpc,
+        "--checkpoint is for --role rpc: a validator has its own history, and executes all of it"
+    );
     let stake = ake(arguments.stake);
     let chain = arguments.chain.options();
     let name = dir.file_name().map_or_else(|| "node".to_owned(), |n| n.to_string_lossy().into_owned());
@@ -27,7 +33,8 @@ pub async fn start(arguments: NodeArguments, network: Network, settings: Setting
             roles::validator::start(roles::validator::Config { network, seat, dir, shared: None, chain }).await
         }
         RoleName::Rpc => {
-            roles::rpc::start(roles::rpc::Config { network, dir, listen, settings, local: None, chain }).await
+            let trusted = arguments.checkpoint;
+            roles::rpc::start(roles::rpc::Config { network, dir, listen, settings, local: None, chain, trusted }).await
         }
         RoleName::Gateway => roles::gateway::start(roles::gateway::Config { network, dir, listen }).await,
         RoleName::Storage => {
@@ -52,19 +59,19 @@ pub async fn start_imported(
     arguments: &NodeArguments,
     settings: Settings,
 ) -> Result<Option<(Running, roles::imported::Served)>> {
-    if arguments.role != RoleName::Rpc {
+    let (Some(RoleName::Rpc), Some(dir)) = (arguments.role, &arguments.state) else {
         ensure!(arguments.config_out.is_none(), "--config-out is for --role rpc over an imported chain");
         return Ok(None);
-    }
+    };
     let port = if arguments.ports == Ports::Auto { 0 } else { RPC_PORT };
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
     let chain = arguments.chain.options();
-    let started = roles::imported::start(&arguments.state, listen, settings.rpc, chain).await?;
+    let started = roles::imported::start(dir, listen, settings.rpc, chain).await?;
     let wanted = arguments.config_out.is_none() && arguments.ports == Ports::Default;
     ensure!(
         started.is_some() || wanted,
         "--ports and --config-out are for an imported chain, and {} holds none; import one with `kumo chain import`",
-        arguments.state.display()
+        dir.display()
     );
     Ok(started)
 }
@@ -88,6 +95,7 @@ pub fn init(arguments: &InitArguments) -> Result<Plan> {
         providers: 0,
         dishonest: 0,
         block_millis: arguments.block_millis,
+        epoch_blocks: arguments.epoch_blocks,
         ..Options::default()
     };
     plan::Plan::prepare(&arguments.dir, options)

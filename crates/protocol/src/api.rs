@@ -30,6 +30,12 @@ pub struct Status {
     pub block_number: u64,
     /// Its time.
     pub block_timestamp: u64,
+    /// Newest block that two thirds of the stake have justified.
+    #[serde(default)]
+    pub safe_block_number: u64,
+    /// Newest block that two thirds of the stake have finalised.
+    #[serde(default)]
+    pub finalized_block_number: u64,
     /// Validators in the committee.
     pub validators: u32,
     /// Storage nodes registered on chain.
@@ -586,6 +592,59 @@ pub struct ValidatorStatus {
     pub pending: u64,
     /// Evidence of misbehaviour seen since the start.
     pub evidence: u64,
+    /// What the stake has made of it.
+    #[serde(default)]
+    pub finality: StakeFinality,
+}
+
+/// What the stake has justified and finalised (Casper FFG), as it follows from the final blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StakeFinality {
+    /// Current epoch; 0 is that of genesis.
+    pub epoch: u64,
+    /// Blocks of an epoch; 0 if nobody votes on this chain.
+    pub epoch_blocks: u64,
+    /// Checkpoint of the current epoch, which is voted on now.
+    pub current: CheckpointName,
+    /// Newest justified checkpoint: tag `safe`.
+    pub justified: CheckpointName,
+    /// Newest finalised checkpoint: tag `finalized`.
+    pub finalized: CheckpointName,
+    /// Commitment to the set that votes on the current checkpoint.
+    #[schema(value_type = String)]
+    pub set: B256,
+    /// Validators in it.
+    pub validators: u32,
+    /// Their stake, in the smallest unit.
+    #[serde(serialize_with = "decimal")]
+    #[schema(value_type = String)]
+    pub stake: U256,
+    /// Stake that was counted for the current checkpoint so far.
+    #[serde(serialize_with = "decimal")]
+    #[schema(value_type = String)]
+    pub voted: U256,
+}
+
+/// `GET /seq/v1/checkpoint`: a checkpoint with the state from which a node can start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeptCheckpoint {
+    /// Which one.
+    pub checkpoint: CheckpointName,
+    /// All its fields and the state it commits to (`docs/formats.md`).
+    #[schema(value_type = String)]
+    pub kept: Bytes,
+}
+
+/// A checkpoint: the block that opens an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CheckpointName {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Height of its block.
+    pub height: u64,
+    /// What votes name.
+    #[schema(value_type = String)]
+    pub root: B256,
 }
 
 /// `GET /seq/v1/finalized?from=…`: final blocks with their certificates, for anybody who follows the sequencer.

@@ -53,6 +53,12 @@ pub struct Validator {
     pub public_key: String,
     /// BLS12-381 key (G1, 48 bytes, hex) that signs the randomness reveal of the blocks it proposes.
     pub randomness_key: String,
+    /// BLS12-381 key (G2, 96 bytes, hex) that votes on checkpoints; absent in a file made before there were votes.
+    #[serde(default)]
+    pub vote_key: String,
+    /// Proof that somebody holds the secret of `vote_key` (48 bytes, hex).
+    #[serde(default)]
+    pub vote_possession: String,
     /// Address of its consensus socket, `ip:port`.
     pub p2p: String,
     /// URL of its node API: submit transactions, follow finalised blocks.
@@ -68,6 +74,9 @@ pub struct Genesis {
     pub gas_limit: u64,
     /// Least time between two blocks, in milliseconds (10..=60000).
     pub block_millis: u64,
+    /// Blocks of an epoch (2..=65536): validators vote on its first block.
+    #[serde(default = "epoch_blocks_default")]
+    pub epoch_blocks: u64,
     /// Account that may change the parameters of the system contracts.
     #[schema(value_type = String)]
     pub authority: Address,
@@ -77,6 +86,13 @@ pub struct Genesis {
     /// Who may make coin later; absent: nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mint: Option<Mint>,
+}
+
+/// Blocks of an epoch where the network file does not say it.
+pub const EPOCH_BLOCKS_DEFAULT: u64 = 32;
+
+const fn epoch_blocks_default() -> u64 {
+    EPOCH_BLOCKS_DEFAULT
 }
 
 /// Who may make coin after genesis, and how much.

@@ -9,6 +9,7 @@
 use crate::block::Block;
 use crate::content::Content;
 use bytes::Bytes;
+use proof::checkpoint::ValidatorSet;
 use std::sync::Arc;
 
 /// What a proposal has to build on.
@@ -55,6 +56,14 @@ pub trait Application: Send + Sync + 'static {
     /// Whether `block` is valid on `ancestors` (as in [`Propose::ancestors`]). Must be deterministic: the answer
     /// decides the vote. Signatures, sizes, order, time and randomness are checked before.
     fn verify(&self, ancestors: &[Arc<Block>], block: &Block) -> bool;
+
+    /// Stake of the vote keys after `block`, the candidate for the epochs after it was finalised; every key must be proven
+    /// to be possessed. Asked about blocks that open an epoch, after they were verified, proposed or taken, and after a
+    /// restart once more about those of the last epoch; the answer must always be the same. `None`, the default: the
+    /// candidates stay, less those who are convicted by evidence.
+    fn candidate(&self, _block: &Block) -> Option<ValidatorSet> {
+        None
+    }
 
     /// Takes the next final block; durable when it returns `Ok`. An error stops the validator. A validator that catches
     /// up takes blocks that it was never asked to verify: a quorum did.

@@ -16,6 +16,7 @@ use commonware_consensus::types::{Epoch, Round, View};
 use commonware_cryptography::{Sha256, bls12381, ed25519};
 use commonware_parallel::Sequential;
 use commonware_utils::{TryCollect as _, ordered::Set, sys_rng};
+use proof::checkpoint::{self, ValidatorSet, VoteKey, VoteSignature, verify_possession};
 use protocol::api::CertifiedBlock;
 use protocol::network::Validator;
 use std::net::SocketAddr;
@@ -50,6 +51,24 @@ pub enum CommitteeError {
         /// What stands there.
         value: String,
     },
+    /// A network file of a version without votes on checkpoints.
+    #[error(
+        "validator {seat} has no vote_key: the network file was made before validators voted on checkpoints; begin a \
+         new network in another directory"
+    )]
+    NoVoteKey {
+        /// Position in the list.
+        seat: usize,
+    },
+    /// Nobody has proven to hold the vote key.
+    #[error("validator {seat}: vote_possession does not prove that somebody holds the secret of its vote_key")]
+    Possession {
+        /// Position in the list.
+        seat: usize,
+    },
+    /// The vote keys make no set.
+    #[error("the vote keys make no validator set: {0}")]
+    VoteSet(#[from] checkpoint::SetError),
     /// Two validators share a key.
     #[error("two validators have the same {0}")]
     Duplicate(&'static str),
@@ -113,6 +132,7 @@ pub enum VerifyError {
 struct Seat {
     consensus: ed25519::PublicKey,
     randomness: bls12381::PublicKey,
+    vote: VoteKey,
     p2p: SocketAddr,
 }
 
@@ -126,6 +146,7 @@ struct Roster {
     participants: Set<ed25519::PublicKey>,
     elector: RoundRobinElector<Scheme>,
     verifier: Scheme,
+    vote_set: ValidatorSet,
 }
 
 /// The validators of one network. Cheap to clone.
@@ -139,8 +160,35 @@ fn parse(seat: usize, validator: &Validator) -> Result<Seat, CommitteeError> {
             .ok_or_else(|| key("public_key", &validator.public_key))?,
         randomness: keys::randomness_key(&validator.randomness_key)
             .ok_or_else(|| key("randomness_key", &validator.randomness_key))?,
+        vote: parse_vote_key(seat, validator)?,
         p2p: validator.p2p.parse().map_err(|_| CommitteeError::Address { seat, value: validator.p2p.clone() })?,
     })
+}
+
+/// The vote key of a seat, if its possession is proven.
+fn parse_vote_key(seat: usize, validator: &Validator) -> Result<VoteKey, CommitteeError> {
+    let invalid = |field, value: &str| CommitteeError::Key { seat, field, value: value.to_owned() };
+    if validator.vote_key.is_empty() {
+        return Err(CommitteeError::NoVoteKey { seat });
+    }
+    let key = hex::decode(&validator.vote_key).ok().and_then(|bytes| VoteKey::decode(&bytes).ok());
+    let key = key.ok_or_else(|| invalid("vote_key", &validator.vote_key))?;
+    let proof = hex::decode(&validator.vote_possession).ok().and_then(|bytes| bytes.try_into().ok());
+    let proof = proof.ok_or_else(|| invalid("vote_possession", &validator.vote_possession))?;
+    match verify_possession(&key, &VoteSignature(proof)) {
+        true => Ok(key),
+        false => Err(CommitteeError::Possession { seat }),
+    }
+}
+
+/// The seats as voters with one unit of stake each.
+fn vote_set(seats: &[Seat]) -> Result<ValidatorSet, CommitteeError> {
+    let distinct: std::collections::BTreeSet<_> = seats.iter().map(|seat| seat.vote).collect();
+    if distinct.len() != seats.len() {
+        return Err(CommitteeError::Duplicate("vote_key"));
+    }
+    let voter = |key| checkpoint::Validator { key, stake: 1 };
+    Ok(ValidatorSet::sorted(distinct.into_iter().map(voter).collect())?)
 }
 
 impl Committee {
@@ -160,6 +208,7 @@ impl Committee {
         let seat_of = |key: &ed25519::PublicKey| {
             seats.iter().position(|seat| seat.consensus == *key).expect("participants come from seats")
         };
+        let vote_set = vote_set(&seats)?;
         let order = participants.iter().map(seat_of).collect();
         let namespace = [NAMESPACE, &chain_id.to_be_bytes()].concat();
         Ok(Self(Arc::new(Roster {
@@ -167,6 +216,7 @@ impl Committee {
             order,
             elector: RoundRobin::<Sha256>::default().build(&participants),
             verifier: Scheme::verifier(&namespace, participants.clone()),
+            vote_set,
             namespace,
             seats,
             participants,
@@ -187,6 +237,11 @@ impl Committee {
     pub fn quorum(&self) -> usize {
         let size = self.size();
         size - (size - 1) / 3
+    }
+
+    /// Who votes on checkpoints from genesis on: every seat with one unit of stake.
+    pub fn vote_set(&self) -> &ValidatorSet {
+        &self.0.vote_set
     }
 
     /// Ed25519 consensus keys in ascending order: what a certificate names its signers by.
@@ -290,6 +345,7 @@ impl Committee {
         self.0.seats.get(seat as usize).is_some_and(|public| {
             hex::encode(public.consensus.encode()) == keys.public_key()
                 && hex::encode(public.randomness.encode()) == keys.randomness_key()
+                && public.vote == keys.votes.public()
         })
     }
 }

@@ -5,6 +5,7 @@
 //!                                blocks ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
 //!                                backfill ─▶ resolver ─────────▶ marshal
 //!                                submissions ◀─▶ relay ◀─▶ mempool, journal
+//!                                stake votes ─▶ finality::actor ─▶ Desk ◀─ deliver_all
 //! ```
 //!
 //! Consensus is commonware `simplex` (after Chan and Pass, "Simplex Consensus", 2023) with Ed25519 certificates, a
@@ -13,9 +14,12 @@
 
 use crate::archive::{BlockArchive, CertificateArchive};
 use crate::block::Block;
-use crate::committee::EPOCH;
+use crate::committee::{Committee, EPOCH};
 use crate::evidence::EvidenceLog;
+use crate::finality::actor::{self, VOTE_MESSAGE_BYTES_MAX};
+use crate::guard::Guard;
 use crate::history::History;
+use crate::keys::ValidatorKeys;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::orderer::{Core, Orderer, deliver_all};
 use crate::submission::relay;
@@ -47,6 +51,8 @@ use tokio::sync::mpsc;
 const MAILBOX: NonZeroUsize = NZUsize!(1024);
 /// Messages that one peer may send on one channel, per second.
 const PEER_MESSAGES_PER_SECOND: NonZeroU32 = NZU32!(1024);
+/// Votes on checkpoints and pieces of evidence that one peer may send, per second: each may take a millisecond to check.
+const PEER_STAKE_VOTES_PER_SECOND: NonZeroU32 = NZU32!(16);
 /// Blocks kept per peer until consensus asks for them.
 const BUFFERED_BLOCKS: usize = 8;
 /// Final blocks handed to the application and not yet taken.
@@ -74,9 +80,19 @@ const CHANNEL_RESOLVER: u64 = 2;
 const CHANNEL_BLOCKS: u64 = 3;
 const CHANNEL_BACKFILL: u64 = 4;
 const CHANNEL_SUBMISSIONS: u64 = 5;
+pub(crate) const CHANNEL_STAKE_VOTES: u64 = 6;
 /// Every channel, in the order of [`Links::channels`].
-pub(crate) const CHANNELS: [u64; 6] =
-    [CHANNEL_VOTES, CHANNEL_CERTIFICATES, CHANNEL_RESOLVER, CHANNEL_BLOCKS, CHANNEL_BACKFILL, CHANNEL_SUBMISSIONS];
+pub(crate) const CHANNELS: [u64; 7] = [
+    CHANNEL_VOTES,
+    CHANNEL_CERTIFICATES,
+    CHANNEL_RESOLVER,
+    CHANNEL_BLOCKS,
+    CHANNEL_BACKFILL,
+    CHANNEL_SUBMISSIONS,
+    CHANNEL_STAKE_VOTES,
+];
+
+const _: () = assert!(VOTE_MESSAGE_BYTES_MAX <= MESSAGE_BYTES_MAX);
 
 /// How long a validator waits before it gives up a view.
 #[derive(Clone, Copy, Debug)]
@@ -113,8 +129,11 @@ pub(crate) struct Links<S, R, P, B> {
 }
 
 /// Messages that a peer may send on a channel.
-pub(crate) fn quota(_channel: u64) -> Quota {
-    Quota::per_second(PEER_MESSAGES_PER_SECOND)
+pub(crate) fn quota(channel: u64) -> Quota {
+    Quota::per_second(match channel {
+        CHANNEL_STAKE_VOTES => PEER_STAKE_VOTES_PER_SECOND,
+        _ => PEER_MESSAGES_PER_SECOND,
+    })
 }
 
 /// What the engine of one validator needs.
@@ -125,17 +144,24 @@ pub(crate) struct Setup {
     pub genesis: Block,
     /// Begins the names of the engine's files: for validators that share a disk.
     pub prefix: String,
+    pub guard: Arc<Guard>,
 }
 
 /// Hands final blocks from the engine to [`deliver_all`].
 #[derive(Clone)]
-struct Delivery(mpsc::Sender<(Digested<Block>, Exact)>);
+struct Delivery(mpsc::Sender<(Digested<Block>, Exact)>, Arc<Core>);
 
 impl Reporter for Delivery {
     type Activity = Update<Block, Exact>;
 
     fn report(&mut self, update: Self::Activity) -> Feedback {
-        let Update::Block(block, acknowledgement) = update else { return Feedback::Ok };
+        let (block, acknowledgement) = match update {
+            Update::Block(block, acknowledgement) => (block, acknowledgement),
+            Update::Tip(_, height, _) => {
+                self.1.desk.heard_of_tip(height.get());
+                return Feedback::Ok;
+            }
+        };
         match self.0.try_send((block, acknowledgement)) {
             Ok(()) => Feedback::Ok,
             Err(_) => Feedback::Closed,
@@ -146,9 +172,14 @@ impl Reporter for Delivery {
 type PeerNetwork = Network<Context, Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>>;
 type Oracle = lookup::Oracle<ed25519::PublicKey>;
 
-/// The committee's network, over TCP.
-fn network(context: &Context, core: &Core, listen: SocketAddr) -> (PeerNetwork, Oracle) {
-    let (committee, signer) = (&core.committee, core.keys.consensus.clone());
+/// The network of the committee, as the validator with these keys sees it.
+pub(crate) fn network(
+    context: &Context,
+    committee: &Committee,
+    keys: &ValidatorKeys,
+    listen: SocketAddr,
+) -> (PeerNetwork, Oracle) {
+    let signer = keys.consensus.clone();
     let handshake = Sake {
         signer,
         synchrony_bound: Duration::from_secs(5),
@@ -184,7 +215,7 @@ pub(crate) async fn run(
     listen: SocketAddr,
     ready: tokio::sync::oneshot::Sender<()>,
 ) -> &'static str {
-    let (mut network, oracle) = network(&context, &setup.core, listen);
+    let (mut network, oracle) = network(&context, &setup.core.committee, &setup.core.keys, listen);
     let channels = CHANNELS.map(|channel| network.register(channel, quota(channel)));
     let mut parts = start(context, setup, Links { channels, peers: oracle.clone(), blocker: oracle }).await;
     parts.push(("network", network.start()));
@@ -211,8 +242,9 @@ where
     P: Provider<PublicKey = ed25519::PublicKey>,
     B: Blocker<PublicKey = ed25519::PublicKey>,
 {
-    let Links { channels: [votes, certificates, fetches, blocks, backfill, (offers, offered)], peers, blocker } = links;
-    let Setup { core, history, evidence, genesis, prefix } = setup;
+    let Links { channels, peers, blocker } = links;
+    let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes] = channels;
+    let Setup { core, history, evidence, genesis, prefix, guard } = setup;
     let public_key = core.keys.consensus.public_key();
     let scheme =
         Scheme::signer(core.committee.namespace(), core.committee.participants().clone(), core.keys.consensus.clone())
@@ -277,6 +309,9 @@ where
     let delivery = context.child("delivery").spawn(move |context| deliver_all(context, deliverer, deliveries));
     let relay = core.clone();
     let relay = context.child("submissions").spawn(move |context| relay::run(context, relay, offers, offered));
+    let (desk, reporting) = (core.desk.clone(), core.clone());
+    let tasks = desk.tasks().expect("an engine is started once for each desk");
+    let stake = context.child("stake").spawn(move |context| actor::run(context, desk, guard, tasks, stake_votes));
     let timeouts = Timeouts::new(core.pace);
     let orderer = Inline::new(context.child("orderer"), Orderer(core), mailbox.clone(), epocher);
     let simplex = simplex::Engine::new(
@@ -309,9 +344,10 @@ where
     );
     vec![
         ("broadcast", broadcast.start(blocks)),
-        ("marshal", marshal.start(Delivery(final_blocks), buffer, repairs)),
+        ("marshal", marshal.start(Delivery(final_blocks, reporting), buffer, repairs)),
         ("delivery", delivery),
         ("submissions", relay),
+        ("stake", stake),
         ("simplex", simplex.start(votes, certificates, fetches)),
     ]
 }

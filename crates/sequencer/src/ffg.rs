@@ -40,6 +40,7 @@ mod simulation;
 #[cfg(test)]
 mod testing;
 
+pub(crate) use codec::STATE_BYTES_MAX;
 pub use detector::{Detector, DetectorError, MemoryIndex, Seen, VoteIndex};
 pub use justification::Justification;
 pub use key::{SecretError, VoteSecret};

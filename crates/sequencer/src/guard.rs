@@ -32,7 +32,7 @@ mod interchange;
 mod journal;
 mod rules;
 
-pub use interchange::{ImportError, Imported};
+pub use interchange::{IMPORT_BYTES_MAX, ImportError, Imported, genesis_of};
 pub use journal::JournalError;
 pub use rules::{Attestation, Block, Violation};
 
@@ -138,9 +138,19 @@ impl Guard {
         Ok(Self { path: path.to_owned(), genesis, inner: Mutex::new(Inner { histories, journal }) })
     }
 
+    /// The genesis that a file names in its header, without looking further.
+    pub fn genesis_in(path: &Path) -> Result<[u8; 32], JournalError> {
+        journal::genesis_in(path)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Digest of the genesis block of its network.
+    pub fn genesis(&self) -> [u8; 32] {
+        self.genesis
     }
 
     /// Calls `sign` if `key` may sign this vote, after the record is on the disk.

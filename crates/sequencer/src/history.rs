@@ -6,11 +6,13 @@
 
 use crate::block::{Block, Header};
 use crate::certificate::{Certificate, Finalization};
-use crate::limits::{CERTIFICATE_HEADERS_MAX, COMMITTEE_MAX, FINALIZED_BYTES_MAX};
+use crate::finality::KeptCheckpoint;
+use crate::limits::{CERTIFICATE_HEADERS_MAX, CHECKPOINTS_KEPT, COMMITTEE_MAX, FINALIZED_BYTES_MAX};
 use crate::ranges::Ranges;
 use bytes::Bytes;
 use commonware_codec::Decode as _;
 use parking_lot::Mutex;
+use proof::checkpoint::{Evidence, KEY_BYTES};
 use protocol::api::CertifiedBlock;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 use std::collections::BTreeMap;
@@ -22,12 +24,17 @@ use std::path::{Path, PathBuf};
 /// |---|---|
 /// | 1 | – (the file does not name its format) |
 /// | 2 | payloads with tables, three roots in the header |
-const FORMAT: u64 = 2;
+/// | 3 | namespace 0 is the protocol's: votes and evidence; checkpoints |
+const FORMAT: u64 = 3;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 const HEIGHTS: TableDefinition<[u8; 32], u64> = TableDefinition::new("heights");
 const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certificates");
+/// Kept checkpoints by epoch.
+const CHECKPOINTS: TableDefinition<u64, &[u8]> = TableDefinition::new("checkpoints");
+/// Evidence against voters by their key.
+const EVIDENCE: TableDefinition<[u8; KEY_BYTES], &[u8]> = TableDefinition::new("evidence");
 const BLOCK_RANGES: TableDefinition<u64, u64> = TableDefinition::new("block_ranges");
 const CERTIFICATE_RANGES: TableDefinition<u64, u64> = TableDefinition::new("certificate_ranges");
 
@@ -84,10 +91,21 @@ pub enum HistoryError {
     },
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Pending {
     blocks: BTreeMap<u64, ([u8; 32], Bytes)>,
     certificates: BTreeMap<u64, Bytes>,
+    checkpoints: BTreeMap<u64, Bytes>,
+    evidence: BTreeMap<[u8; KEY_BYTES], Bytes>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+            && self.certificates.is_empty()
+            && self.checkpoints.is_empty()
+            && self.evidence.is_empty()
+    }
 }
 
 #[derive(Default)]
@@ -165,29 +183,62 @@ impl History {
         }
     }
 
+    /// Buffers the checkpoint of an epoch; those of epochs long past are forgotten.
+    pub fn put_checkpoint(&self, epoch: u64, encoded: Bytes) {
+        self.state.lock().pending.checkpoints.insert(epoch, encoded);
+    }
+
+    /// Buffers evidence against a voter; the first one is kept.
+    pub fn put_evidence(&self, key: [u8; KEY_BYTES], encoded: Bytes) {
+        self.state.lock().pending.evidence.entry(key).or_insert(encoded);
+    }
+
+    /// The checkpoint of an epoch, if it is kept.
+    pub fn checkpoint(&self, epoch: u64) -> Result<Option<KeptCheckpoint>, HistoryError> {
+        let pending = self.state.lock().pending.checkpoints.get(&epoch).cloned();
+        let Some(encoded) = (match pending {
+            Some(encoded) => Some(encoded),
+            None => self.read(CHECKPOINTS, epoch)?,
+        }) else {
+            return Ok(None);
+        };
+        KeptCheckpoint::decode(&encoded).map(Some).map_err(|error| self.damaged(epoch, error.to_string()))
+    }
+
+    /// Evidence that was kept, at most `max`.
+    pub fn evidence(&self, max: usize) -> Result<Vec<Evidence>, HistoryError> {
+        let read = || -> Result<Vec<Bytes>, redb::Error> {
+            let table = match self.database.begin_read()?.open_table(EVIDENCE) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                Err(error) => return Err(error.into()),
+            };
+            table.iter()?.take(max).map(|row| Ok(Bytes::copy_from_slice(row?.1.value()))).collect()
+        };
+        let encoded = read().map_err(|error| self.read_error(&error))?;
+        let decode = |bytes: &Bytes| Evidence::decode(bytes).map_err(|error| self.damaged(0, error.to_string()));
+        encoded.iter().map(decode).collect()
+    }
+
     /// Makes everything accepted so far durable.
     pub fn commit(&self) -> Result<(), HistoryError> {
         let _committing = self.committing.lock();
-        let (blocks, certificates) = {
-            let state = self.state.lock();
-            (state.pending.blocks.clone(), state.pending.certificates.clone())
-        };
-        if blocks.is_empty() && certificates.is_empty() {
+        let pending = self.state.lock().pending.clone();
+        if pending.is_empty() {
             return Ok(());
         }
-        self.write(&blocks, &certificates)
+        self.write(&pending)
             .map_err(|error| HistoryError::Write { path: self.path.clone(), reason: error.to_string() })?;
         let mut state = self.state.lock();
-        blocks.keys().for_each(|height| drop(state.pending.blocks.remove(height)));
-        certificates.keys().for_each(|height| drop(state.pending.certificates.remove(height)));
+        state.pending.blocks.retain(|height, _| !pending.blocks.contains_key(height));
+        state.pending.certificates.retain(|height, _| !pending.certificates.contains_key(height));
+        state.pending.checkpoints.retain(|epoch, _| !pending.checkpoints.contains_key(epoch));
+        state.pending.evidence.retain(|key, _| !pending.evidence.contains_key(key));
         Ok(())
     }
 
-    fn write(
-        &self,
-        blocks: &BTreeMap<u64, ([u8; 32], Bytes)>,
-        certificates: &BTreeMap<u64, Bytes>,
-    ) -> Result<(), redb::Error> {
+    fn write(&self, pending: &Pending) -> Result<(), redb::Error> {
+        let Pending { blocks, certificates, checkpoints, evidence } = pending;
         let transaction = self.database.begin_write()?;
         {
             let mut table = transaction.open_table(BLOCKS)?;
@@ -201,6 +252,8 @@ impl History {
                 table.insert(height, encoded.as_ref())?;
             }
         }
+        write_checkpoints(&transaction, checkpoints)?;
+        write_evidence(&transaction, evidence)?;
         write_ranges(&transaction, BLOCK_RANGES, blocks.keys())?;
         write_ranges(&transaction, CERTIFICATE_RANGES, certificates.keys())?;
         transaction.commit()?;
@@ -355,6 +408,34 @@ fn load_presence(database: &Database) -> Result<Presence, redb::Error> {
         Ok(ranges)
     };
     Ok(Presence { blocks: load(BLOCK_RANGES)?, certificates: load(CERTIFICATE_RANGES)? })
+}
+
+/// Adds checkpoints and forgets those beyond [`CHECKPOINTS_KEPT`].
+fn write_checkpoints(transaction: &WriteTransaction, checkpoints: &BTreeMap<u64, Bytes>) -> Result<(), redb::Error> {
+    let Some((newest, _)) = checkpoints.last_key_value() else { return Ok(()) };
+    let mut table = transaction.open_table(CHECKPOINTS)?;
+    for (epoch, encoded) in checkpoints {
+        table.insert(epoch, encoded.as_ref())?;
+    }
+    table.retain_in(..newest.saturating_sub(CHECKPOINTS_KEPT), |_, _| false)?;
+    Ok(())
+}
+
+/// Adds evidence against voters of whom there is none.
+fn write_evidence(
+    transaction: &WriteTransaction,
+    evidence: &BTreeMap<[u8; KEY_BYTES], Bytes>,
+) -> Result<(), redb::Error> {
+    if evidence.is_empty() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(EVIDENCE)?;
+    for (key, encoded) in evidence {
+        if table.get(key)?.is_none() {
+            table.insert(key, encoded.as_ref())?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds heights to the stored ranges, merging neighbours.

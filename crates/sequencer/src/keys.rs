@@ -1,8 +1,10 @@
-//! The two secrets of a validator seat: Ed25519 for votes and connections, BLS12-381 for randomness reveals.
+//! The secrets of a validator seat: Ed25519 for blocks and connections, BLS12-381 for randomness reveals, and another
+//! one of BLS12-381 for votes on checkpoints.
 //!
-//! Both stand in one JSON file that only its owner may read. A file that others can read is refused, as a copied
-//! consensus key lets its holder vote twice in the validator's name.
+//! All stand in one JSON file that only its owner may read. A file that others can read is refused, as a copied
+//! key lets its holder vote twice in the validator's name.
 
+use crate::ffg::VoteSecret;
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_cryptography::{Signer, bls12381, ed25519};
 use commonware_utils::sys_rng;
@@ -44,7 +46,16 @@ pub enum KeysError {
         /// Its permission bits.
         mode: u32,
     },
-    /// The content is not a pair of keys.
+    /// A file of a version without votes on checkpoints.
+    #[error(
+        "{path} has no vote key: it was made before validators voted on checkpoints. Its network has no vote keys \
+         either; begin a new network in another directory (`kumo init`)"
+    )]
+    NoVoteKey {
+        /// File.
+        path: PathBuf,
+    },
+    /// The content is not what it should be.
     #[error("{path} holds no validator keys: {reason}")]
     Malformed {
         /// File.
@@ -59,6 +70,7 @@ pub enum KeysError {
 pub struct ValidatorKeys {
     pub(crate) consensus: ed25519::PrivateKey,
     pub(crate) randomness: bls12381::PrivateKey,
+    pub(crate) votes: VoteSecret,
 }
 
 impl std::fmt::Debug for ValidatorKeys {
@@ -72,6 +84,8 @@ impl std::fmt::Debug for ValidatorKeys {
 struct KeyFile {
     consensus: String,
     randomness: String,
+    #[serde(default)]
+    votes: Option<String>,
 }
 
 fn random<S: Signer>() -> S {
@@ -104,15 +118,27 @@ pub(crate) fn randomness_key(text: &str) -> Option<bls12381::PublicKey> {
     decode_hex(text)
 }
 
+/// The file that says that the keys in `path` have never signed. Only while it is there may a record of what they signed
+/// begin empty; whoever begins one removes it.
+pub fn unused_mark(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unused");
+    name.into()
+}
+
 impl ValidatorKeys {
     /// New keys from the operating system's randomness.
     pub fn generate() -> Self {
-        Self { consensus: random(), randomness: random() }
+        Self { consensus: random(), randomness: random(), votes: VoteSecret::generate() }
     }
 
     /// Keys that everybody can derive: for development networks and tests only.
     pub fn from_seed(seed: u64) -> Self {
-        Self { consensus: Signer::from_seed(seed), randomness: Signer::from_seed(seed) }
+        Self {
+            consensus: Signer::from_seed(seed),
+            randomness: Signer::from_seed(seed),
+            votes: VoteSecret::from_seed(seed),
+        }
     }
 
     /// Ed25519 public key, 64 hex digits.
@@ -125,19 +151,38 @@ impl ValidatorKeys {
         hex::encode(self.randomness.public_key().encode())
     }
 
-    /// The public entry of this validator in a network file.
-    pub fn validator(&self, p2p: String, api: String) -> Validator {
-        Validator { public_key: self.public_key(), randomness_key: self.randomness_key(), p2p, api }
+    /// BLS12-381 public key of votes on checkpoints (G2, 96 bytes), 192 hex digits.
+    pub fn vote_key(&self) -> String {
+        hex::encode(self.votes.public().bytes())
     }
 
-    /// Writes a new file with mode 0600, durably; refuses to overwrite one.
+    /// The public entry of this validator in a network file.
+    pub fn validator(&self, p2p: String, api: String) -> Validator {
+        Validator {
+            public_key: self.public_key(),
+            randomness_key: self.randomness_key(),
+            vote_key: self.vote_key(),
+            vote_possession: hex::encode(self.votes.possession().0),
+            p2p,
+            api,
+        }
+    }
+
+    /// Writes a new file with mode 0600, durably; refuses to overwrite one. Beside it goes a mark that these keys have
+    /// never signed, see [`unused_mark`].
     pub fn store(&self, path: &Path) -> Result<(), KeysError> {
         let file = KeyFile {
             consensus: hex::encode(self.consensus.encode()),
             randomness: hex::encode(self.randomness.encode()),
+            votes: Some(hex::encode(self.votes.encode())),
         };
-        let text = serde_json::to_string_pretty(&file).expect("two strings always serialise");
+        let text = serde_json::to_string_pretty(&file).expect("strings always serialise");
+        let mark = unused_mark(path);
         let write = || -> io::Result<()> {
+            if path.exists() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            File::create(&mark)?.sync_all()?;
             let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()
@@ -157,7 +202,10 @@ impl ValidatorKeys {
         let mut text = String::new();
         file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(read)?;
         let keys: KeyFile = serde_json::from_str(&text).map_err(|_| malformed("not the expected JSON"))?;
+        let votes = keys.votes.ok_or_else(|| KeysError::NoVoteKey { path: path.to_owned() })?;
+        let votes = hex::decode(votes).ok().and_then(|bytes| VoteSecret::decode(&bytes).ok());
         Ok(Self {
+            votes: votes.ok_or_else(|| malformed("votes is not a BLS12-381 key"))?,
             consensus: decode_hex(&keys.consensus).ok_or_else(|| malformed("consensus is not an Ed25519 key"))?,
             randomness: decode_hex(&keys.randomness).ok_or_else(|| malformed("randomness is not a BLS12-381 key"))?,
         })
@@ -209,10 +257,13 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(ValidatorKeys::load(&path), Err(KeysError::Exposed { mode: 0o640, .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&path, "{\"consensus\":\"00\",\"randomness\":\"00\"}").unwrap();
+        fs::write(&path, "{\"consensus\":\"00\",\"randomness\":\"00\",\"votes\":\"00\"}").unwrap();
         let error = ValidatorKeys::load(&path).unwrap_err();
         assert!(matches!(error, KeysError::Malformed { .. }));
         assert!(error.to_string().contains("validator.json"));
+        fs::write(&path, "{\"consensus\":\"00\",\"randomness\":\"00\"}").unwrap();
+        let error = ValidatorKeys::load(&path).unwrap_err();
+        assert!(error.to_string().contains("has no vote key"), "{error}");
     }
 
     #[test]

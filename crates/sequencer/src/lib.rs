@@ -6,7 +6,8 @@
 //! one, and nothing final is ever undone.
 //!
 //! ```no_run
-//! use sequencer::{Committee, Config, Limits, OrderOnly, Sequencer, ValidatorKeys};
+//! use sequencer::guard::Guard;
+//! use sequencer::{Application, Block, Committee, Config, Limits, OrderOnly, Sequencer, ValidatorKeys};
 //! use std::sync::Arc;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,6 +15,7 @@
 //! let listen = "127.0.0.1:9100".parse()?;
 //! let validators = [keys.validator("127.0.0.1:9100".into(), "http://127.0.0.1:9101".into())];
 //! let committee = Committee::new(&validators, 5886)?;
+//! let genesis = Block::genesis(5886, 0, OrderOnly::default().genesis_commitment()).digest();
 //! let config = Config {
 //!     keys,
 //!     committee: committee.clone(),
@@ -22,6 +24,8 @@
 //!     genesis_timestamp_millis: 0,
 //!     block_millis: 200,
 //!     limits: Limits::default(),
+//!     epoch_blocks: 32,
+//!     guard: Guard::create("state/validator-0/signing.guard".as_ref(), genesis)?.into(),
 //! };
 //! let sequencer = Sequencer::start(config, Arc::new(OrderOnly::default()))?;
 //! sequencer.submit(7, "hello".into())?;
@@ -48,6 +52,7 @@
 //! | `engine` | how the consensus engine is put together |
 //! | [`fees`] | what each namespace owes |
 //! | [`ffg`] | which blocks two thirds of the stake finalise |
+//! | [`finality`], `system` | how votes get into blocks, and what blocks mean for finality |
 //! | [`guard`] | what a validator may sign after what it signed |
 //! | `sequencer` | life and death of a validator |
 //! | [`simulated`] | the same validator in a simulation |
@@ -65,6 +70,7 @@ mod erasure;
 mod evidence;
 pub mod fees;
 pub mod ffg;
+pub mod finality;
 pub mod guard;
 mod history;
 mod keys;
@@ -78,6 +84,7 @@ mod ranges;
 mod sequencer;
 pub mod simulated;
 mod submission;
+mod system;
 #[cfg(test)]
 mod testing;
 
@@ -88,10 +95,11 @@ pub use content::{Bundle, Content, Entry, Hash, Torn, Transaction};
 pub use erasure::{ErasureError, Shards, reconstruct};
 pub use evidence::EvidenceRecord;
 pub use history::HistoryError;
-pub use keys::{KeysError, ValidatorKeys};
+pub use keys::{KeysError, ValidatorKeys, unused_mark};
 pub use limits::Limits;
 pub use mempool::SubmitError;
 pub use payload::{Payload, PayloadError};
 pub use randomness::{REVEAL_BYTES, mix as mix_randomness};
 pub use sequencer::{Config, FinalizedError, Sequencer, StartError};
 pub use submission::{JournalError, Lifetime, Receipt, Submission};
+pub use system::{SYSTEM, System, SystemError};

@@ -24,6 +24,17 @@ pub const TRANSACTIONS_MAX: usize = proof::namespace::TRANSACTIONS_MAX as usize;
 /// Bundles in one block.
 pub const BUNDLES_MAX: usize = proof::bundle::BUNDLES_MAX as usize;
 
+/// Transactions of the protocol itself in one block: certificates of votes, and evidence.
+pub const SYSTEM_TRANSACTIONS_MAX: usize = crate::ffg::CERTIFICATES_PER_BLOCK_MAX + EVIDENCE_PER_BLOCK_MAX;
+
+/// Pieces of evidence in one block; more wait for the next ones.
+pub const EVIDENCE_PER_BLOCK_MAX: usize = 4;
+
+/// Bytes that the protocol itself takes in a payload: what users' transactions leave free.
+pub const SYSTEM_BYTES_MAX: usize = ENTRY_OVERHEAD_BYTES
+    + crate::ffg::CERTIFICATES_PER_BLOCK_MAX * (1 + proof::checkpoint::CERTIFICATE_BYTES_MAX + 4)
+    + EVIDENCE_PER_BLOCK_MAX * (1 + proof::checkpoint::EVIDENCE_BYTES_MAX + 4);
+
 /// Bytes of the application's commitment in a block; an Ethereum header takes about 700.
 pub const COMMITMENT_BYTES_MAX: usize = 4096;
 
@@ -63,6 +74,9 @@ pub const FINALIZED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Longest pace that can be configured, in milliseconds.
 pub const BLOCK_MILLIS_MAX: u64 = 60_000;
+
+/// Checkpoints kept with their state, for a start after a crash and for other nodes.
+pub const CHECKPOINTS_KEPT: u64 = 1024;
 
 /// Final transactions and bundles remembered, so that a late copy is not ordered again and each can be asked for. Whole
 /// blocks are forgotten, so at least the newest two full blocks are remembered.
@@ -111,7 +125,8 @@ const PROPOSAL_BYTES_MIN: usize = PAYLOAD_OVERHEAD_BYTES
     + 2;
 
 const _: () = assert!(TRANSACTION_BYTES_MAX <= proof::bundle::BUNDLE_BYTES_MAX);
-const _: () = assert!(PROPOSAL_BYTES_MIN <= BLOCK_PAYLOAD_BYTES_MAX);
+const _: () = assert!(PROPOSAL_BYTES_MIN <= BLOCK_PAYLOAD_BYTES_MAX - SYSTEM_BYTES_MAX);
+const _: () = assert!(SYSTEM_TRANSACTIONS_MAX < TRANSACTIONS_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= u32::MAX as usize);
 // Whatever waits may still be asked for when it has ended.
 const _: () = assert!(LIFETIME_BLOCKS_DEFAULT <= LIFETIME_BLOCKS_MAX && LIFETIME_BLOCKS_MAX < STATUS_BLOCKS_MAX);
@@ -120,7 +135,8 @@ const _: () = assert!(2 * RELAY_BYTES_MAX + 8 * RELAY_COUNT_MAX < MESSAGE_BYTES_
 /// What one validator chooses for itself; validators may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that the payload of its own proposals may have (1_050_250..=8 MiB), see [`BLOCK_PAYLOAD_BYTES_MAX`].
+    /// Bytes that users' transactions in its own proposals may have (1_050_250..=8 MiB less [`SYSTEM_BYTES_MAX`]),
+    /// see [`BLOCK_PAYLOAD_BYTES_MAX`].
     pub block_payload_bytes: usize,
     /// Namespaces with waiting transactions.
     pub namespaces: usize,
@@ -150,6 +166,6 @@ impl Default for Limits {
 impl Limits {
     /// The proposal size within what any valid block may hold and any valid transaction needs.
     pub(crate) fn proposal_bytes(&self) -> usize {
-        self.block_payload_bytes.clamp(PROPOSAL_BYTES_MIN, BLOCK_PAYLOAD_BYTES_MAX)
+        self.block_payload_bytes.clamp(PROPOSAL_BYTES_MIN, BLOCK_PAYLOAD_BYTES_MAX - SYSTEM_BYTES_MAX)
     }
 }

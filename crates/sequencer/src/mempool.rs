@@ -9,13 +9,14 @@
 use crate::content::{Bundle, Content, Entry, Hash, Transaction};
 use crate::limits::{
     BUNDLES_MAX, ENTRY_OVERHEAD_BYTES, INCLUDING_BLOCKS_MAX, JOURNAL_QUEUE_BYTES_MAX, LIFETIME_BLOCKS_MAX, Limits,
-    NAMESPACES_MAX, PAYLOAD_OVERHEAD_BYTES, RELAY_BYTES_MAX, RELAY_COUNT_MAX, SUBMISSIONS_MAX, TRANSACTION_BYTES_MAX,
-    TRANSACTIONS_MAX,
+    NAMESPACES_MAX, PAYLOAD_OVERHEAD_BYTES, RELAY_BYTES_MAX, RELAY_COUNT_MAX, SUBMISSIONS_MAX, SYSTEM_TRANSACTIONS_MAX,
+    TRANSACTION_BYTES_MAX, TRANSACTIONS_MAX,
 };
 use crate::payload::{Payload, bundle_bytes, transaction_bytes};
 use crate::submission::{
     Checked, Ended, EndedLog, Finals, Journal, Lifetime, Members, Outcome, Receipt, Record, Seats, Submission, places,
 };
+use crate::system::SYSTEM;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use proof::bundle::{BUNDLE_BYTES_MAX, MEMBERS_MAX, MEMBERS_MIN, Position};
@@ -46,6 +47,9 @@ pub enum SubmitError {
         /// Bytes of all.
         bytes: usize,
     },
+    /// The protocol itself writes there.
+    #[error("namespace {SYSTEM} belongs to the protocol: votes and evidence; choose another one")]
+    Reserved,
     /// The namespace has too much waiting; it can be tried again after the next blocks.
     #[error("namespace {namespace} has {transactions} transactions with {bytes} bytes waiting, no room for more")]
     NamespaceFull {
@@ -681,8 +685,9 @@ impl<'a> Offer<'a> {
             bundles: Vec::new(),
             missing: HashMap::new(),
             room,
-            transactions: TRANSACTIONS_MAX,
-            namespaces: NAMESPACES_MAX,
+            // The protocol itself may add its own.
+            transactions: TRANSACTIONS_MAX - SYSTEM_TRANSACTIONS_MAX,
+            namespaces: NAMESPACES_MAX - 1,
         }
     }
 

@@ -8,12 +8,14 @@
 use crate::application::{Application, Propose};
 use crate::block::Block;
 use crate::committee::{Committee, check_link};
-use crate::content::Entry;
+use crate::content::{Content, Entry};
+use crate::finality::desk::Desk;
 use crate::keys::ValidatorKeys;
 use crate::limits::{ANCESTORS_MAX, CLOCK_DRIFT_MILLIS_MAX, COMMITMENT_BYTES_MAX};
 use crate::mempool::Mempool;
 use crate::payload::Payload;
 use crate::randomness;
+use crate::system::SYSTEM;
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::simplex::types::Context;
@@ -34,6 +36,8 @@ pub(crate) struct Core {
     pub keys: ValidatorKeys,
     pub application: Arc<dyn Application>,
     pub mempool: Arc<Mempool>,
+    /// Votes of the stake.
+    pub desk: Arc<Desk>,
     /// Least time between two blocks.
     pub pace: Duration,
     /// Bytes that the payload of a proposal may have.
@@ -98,7 +102,8 @@ impl Core {
         let proposal = self.application.propose(request)?;
         self.mempool.reject(&proposal.rejected);
         let commitment = proposal.commitment;
-        let payload = match Payload::new(proposal.content) {
+        let system = self.desk.collect(&ancestors, parent_digest, &|block| self.application.candidate(block));
+        let payload = match Payload::new(with_system(proposal.content, system.encode())) {
             Ok(payload) => payload,
             Err(error) => {
                 tracing::error!(height, %error, "the application proposed what cannot stand in a block");
@@ -136,11 +141,16 @@ impl Core {
         let Some(ancestors) = above(self.application.finalized_height(), parent.inner(), ancestors) else {
             return Verdict::Outdated;
         };
-        if self.application.verify(&ancestors, block) {
-            self.mempool.included(block.height, &block.payload);
-            return Verdict::Valid;
+        if !self.application.verify(&ancestors, block) {
+            return Verdict::Invalid("the application refuses it".to_owned());
         }
-        Verdict::Invalid("the application refuses it".to_owned())
+        match self.desk.judge(&ancestors, block, block.digest(), &|block| self.application.candidate(block)) {
+            Ok(()) => {
+                self.mempool.included(block.height, &block.payload);
+                Verdict::Valid
+            }
+            Err(error) => Verdict::Invalid(error.to_string()),
+        }
     }
 
     /// Hands a final block to the application, unless it has it. Blocks the thread.
@@ -151,6 +161,7 @@ impl Core {
                 .finalized(block)
                 .map_err(|reason| format!("the application cannot take block {}: {reason}", block.height))?;
         }
+        self.desk.deliver(block, &|block| self.application.candidate(block))?;
         self.mempool.finalized(block.height, &block.payload);
         self.heights.send_if_modified(|height| {
             let newer = block.height > *height;
@@ -187,8 +198,19 @@ impl Core {
     }
 }
 
+/// The content with what the protocol adds, in its own namespace before all others.
+fn with_system(mut content: Content, transactions: Vec<bytes::Bytes>) -> Content {
+    if !transactions.is_empty() {
+        content.entries.insert(0, Entry::new(SYSTEM, transactions));
+    }
+    content
+}
+
 /// Runs `work` on a blocking thread; `None` if the runtime is stopping.
-async fn blocking<E: Spawner, T: Send + 'static>(context: &E, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn blocking<E: Spawner, T: Send + 'static>(
+    context: &E,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     context.child("application").shared(true).spawn(move |_| async move { work() }).await.ok()
 }
 

@@ -9,6 +9,10 @@ use crate::block::Block;
 use crate::committee::Committee;
 use crate::engine::{self, Setup};
 use crate::evidence::EvidenceLog;
+use crate::ffg::{ParametersError, TrustError};
+use crate::finality::desk::{Desk, REPLAYED_EPOCHS};
+use crate::finality::{KeptCheckpoint, Tracker};
+use crate::guard::Guard;
 use crate::history::{History, HistoryError};
 use crate::keys::ValidatorKeys;
 use crate::limits::{
@@ -21,7 +25,7 @@ use bytes::Bytes;
 use commonware_cryptography::Signer as _;
 use commonware_runtime::Runner as _;
 use parking_lot::{Mutex, RwLock};
-use protocol::api::{CertifiedBlock, SubmissionStatus, ValidatorStatus};
+use protocol::api::{CertifiedBlock, StakeFinality, SubmissionStatus, ValidatorStatus};
 use std::any::Any;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -55,6 +59,10 @@ pub struct Config {
     pub block_millis: u64,
     /// What this validator queues and proposes.
     pub limits: Limits,
+    /// Blocks of an epoch (2..=65_536), the same on every validator: the stake votes on the first one.
+    pub epoch_blocks: u64,
+    /// What the vote key has signed, and must not contradict. Opened for the digest of the genesis block.
+    pub guard: Arc<Guard>,
 }
 
 /// A validator did not start.
@@ -102,6 +110,29 @@ pub enum StartError {
     /// The journal of submissions cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The length of an epoch is out of range.
+    #[error(transparent)]
+    Epoch(#[from] ParametersError),
+    /// The guard is of another network.
+    #[error("{path} guards signatures for the network with genesis {found}, this one has {expected}")]
+    Guard {
+        /// File of the guard.
+        path: PathBuf,
+        /// Its genesis, in hex.
+        found: String,
+        /// Ours, in hex.
+        expected: String,
+    },
+    /// A kept checkpoint cannot be gone on from.
+    #[error("the checkpoint of epoch {epoch} in {path} cannot be used: {reason}")]
+    Checkpoint {
+        /// Epoch.
+        epoch: u64,
+        /// History file.
+        path: PathBuf,
+        /// Why.
+        reason: TrustError,
+    },
     /// The directory belongs to a network with another genesis.
     #[error("{path} holds the history of another network: its genesis differs")]
     GenesisMismatch {
@@ -149,10 +180,18 @@ struct Running {
     evidence: EvidenceLog,
 }
 
+impl Running {
+    /// Evidence seen since the start, of blocks and of votes on checkpoints.
+    fn evidence(&self) -> u64 {
+        self.evidence.count() + self.core.desk.found()
+    }
+}
+
 type Slot = Arc<RwLock<Option<Running>>>;
 
 struct Inner {
     seat: u32,
+    finality: watch::Receiver<StakeFinality>,
     slot: Slot,
     heights: watch::Receiver<u64>,
     failure: watch::Receiver<Option<String>>,
@@ -187,6 +226,16 @@ fn lock_directory(directory: &Path) -> Result<File, StartError> {
     }
 }
 
+/// Whether the guard is of the network with this genesis.
+fn check_guard(guard: &Guard, genesis: &Block) -> Result<(), StartError> {
+    let (found, expected) = (guard.genesis(), genesis.digest());
+    if found == expected {
+        return Ok(());
+    }
+    let path = guard.path().to_owned();
+    Err(StartError::Guard { path, found: hex::encode(found), expected: hex::encode(expected) })
+}
+
 /// Opens the history, and stores genesis in a new one.
 fn open_history(directory: &Path, genesis: &Block) -> Result<History, StartError> {
     let history = History::open(&directory.join("history.redb"))?;
@@ -212,7 +261,9 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
     if application > stored {
         return Err(StartError::ApplicationAhead { application, stored, path: history.path().to_owned() });
     }
-    let first = (application + 1).min(first_remembered(history, stored)?);
+    let behind = application.min(core.desk.height());
+    let first = (behind + 1).min(first_remembered(history, stored)?);
+    core.desk.heard_of_tip(stored);
     for height in first..=stored {
         if stored - application >= CATCH_UP_TOLD && (height - first).is_multiple_of(CATCH_UP_TOLD) {
             tracing::info!(height, until = stored, "the application takes the final blocks it has missed");
@@ -222,6 +273,39 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
         }
     }
     Ok(stored)
+}
+
+/// Finality after the newest checkpoint kept, or at genesis, and the blocks before it whose votes are still compared
+/// with new ones, each with the state after it.
+fn restore(
+    committee: &Committee,
+    history: &History,
+    genesis: &Block,
+    epoch_blocks: u64,
+) -> Result<(Tracker, Vec<(Tracker, Block)>), StartError> {
+    let start = Tracker::genesis(committee, genesis, epoch_blocks)?;
+    let unusable = |epoch, reason| StartError::Checkpoint { epoch, path: history.path().to_owned(), reason };
+    let newest_epoch = history.tip().unwrap_or(0) / epoch_blocks;
+    let mut epoch = newest_epoch;
+    // A crash may have lost the newest one or two, as blocks are stored before they are applied.
+    let newest = loop {
+        if epoch == 0 {
+            return Ok((start, Vec::new()));
+        }
+        if let Some(kept) = history.checkpoint(epoch)? {
+            break Tracker::resume(&kept).map_err(|reason| unusable(epoch, reason))?;
+        }
+        epoch -= 1;
+    };
+    let mut reviewed = Vec::new();
+    for past in epoch.saturating_sub(REPLAYED_EPOCHS)..epoch {
+        let Some(kept) = history.checkpoint(past)? else { continue };
+        let tracker = Tracker::resume(&kept).map_err(|reason| unusable(past, reason))?;
+        for height in past * epoch_blocks + 1..(past + 1) * epoch_blocks {
+            reviewed.extend(history.block(height)?.map(|block| (tracker.clone(), block)));
+        }
+    }
+    Ok((newest, reviewed))
 }
 
 /// First height whose transactions are remembered after a start: what is read for it is bounded by blocks and bytes.
@@ -265,7 +349,17 @@ pub(crate) fn prepare(
     writer: Writer,
     reachable: impl FnOnce() -> Result<(), StartError>,
 ) -> Result<Prepared, StartError> {
-    let Config { keys, committee, listen: _, directory, genesis_timestamp_millis, block_millis, limits } = config;
+    let Config {
+        keys,
+        committee,
+        listen: _,
+        directory,
+        genesis_timestamp_millis,
+        block_millis,
+        limits,
+        epoch_blocks,
+        guard,
+    } = config;
     if block_millis > BLOCK_MILLIS_MAX {
         return Err(StartError::Pace { millis: block_millis });
     }
@@ -277,6 +371,10 @@ pub(crate) fn prepare(
     reachable()?;
     let genesis = Block::genesis(committee.chain_id(), genesis_timestamp_millis, application.genesis_commitment());
     let history = Arc::new(open_history(&directory, &genesis)?);
+    check_guard(&guard, &genesis)?;
+    let (tracker, reviewed) = restore(&committee, &history, &genesis, epoch_blocks)?;
+    let desk = Arc::new(Desk::new(keys.votes.clone(), tracker, history.clone())?);
+    reviewed.iter().for_each(|(tracker, block)| desk.review(tracker, block));
     let evidence_path = directory.join("evidence.jsonl");
     let evidence = EvidenceLog::open(&evidence_path, committee.clone()).map_err(directory_error(&evidence_path))?;
     let core = Arc::new(Core {
@@ -284,6 +382,7 @@ pub(crate) fn prepare(
         keys,
         application,
         mempool: Arc::new(Mempool::new(limits)),
+        desk,
         pace: Duration::from_millis(block_millis),
         proposal_bytes: limits.proposal_bytes(),
         gate: RwLock::new(()),
@@ -294,7 +393,7 @@ pub(crate) fn prepare(
     core.mempool.restore(Journal::read(&journal, &digest)?);
     let height = catch_up(&core, &history)?;
     open_journal(&core, &journal, digest, writer)?;
-    let setup = Setup { core, history, evidence, genesis, prefix: String::new() };
+    let setup = Setup { core, history, evidence, genesis, prefix: String::new(), guard };
     Ok(Prepared { seat, lock, setup, height })
 }
 
@@ -368,6 +467,7 @@ impl Sequencer {
         let running = Running { core: core.clone(), history: setup.history.clone(), evidence: setup.evidence.clone() };
         let slot: Slot = Arc::new(RwLock::new(Some(running)));
         let (heights, failure) = (core.heights.subscribe(), core.failure.subscribe());
+        let finality = core.desk.view();
         drop(core);
         let (stop, stopped) = watch::channel(false);
         let (finished, done) = watch::channel(false);
@@ -387,7 +487,7 @@ impl Sequencer {
             .spawn(body)
             .map_err(directory_error(&directory))?;
         let thread = Mutex::new(Some(thread));
-        let sequencer = Self(Arc::new(Inner { seat, slot, heights, failure, stop, done, thread }));
+        let sequencer = Self(Arc::new(Inner { seat, finality, slot, heights, failure, stop, done, thread }));
         if futures::executor::block_on(started).is_err() {
             sequencer.join();
             let reason = sequencer.failure().unwrap_or_else(|| "it ended before it was ready".to_owned());
@@ -484,12 +584,31 @@ impl Sequencer {
         self.0.heights.clone()
     }
 
-    /// Seat, height, queue and evidence.
+    /// Follows what the stake has justified and finalised; closes when the validator stops.
+    pub fn finality(&self) -> watch::Receiver<StakeFinality> {
+        self.0.finality.clone()
+    }
+
+    /// The checkpoint of `epoch` with its state, from which another node can start; `None` if it is not reached yet or
+    /// no longer kept. Reads the disk.
+    pub fn checkpoint(&self, epoch: u64) -> Result<Option<KeptCheckpoint>, FinalizedError> {
+        let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
+        Ok(history.checkpoint(epoch)?)
+    }
+
+    /// Evidence against voters on disk, at most `max`. Reads the disk.
+    pub fn vote_evidence(&self, max: usize) -> Result<Vec<proof::checkpoint::Evidence>, FinalizedError> {
+        let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
+        Ok(history.evidence(max)?)
+    }
+
+    /// Seat, height, queue, evidence and finality.
     pub fn status(&self) -> ValidatorStatus {
         let slot = self.0.slot.read();
         let (pending, evidence) =
-            slot.as_ref().map_or((0, 0), |running| (running.core.mempool.len() as u64, running.evidence.count()));
-        ValidatorStatus { seat: self.0.seat, height: self.height(), pending, evidence }
+            slot.as_ref().map_or((0, 0), |running| (running.core.mempool.len() as u64, running.evidence()));
+        let finality = self.0.finality.borrow().clone();
+        ValidatorStatus { seat: self.0.seat, height: self.height(), pending, evidence, finality }
     }
 
     /// Why the validator failed, if it did. It has stopped then.

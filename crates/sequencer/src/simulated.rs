@@ -18,7 +18,7 @@ use bytes::Bytes;
 use commonware_cryptography::ed25519;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_runtime::{Clock, Metrics, Quota, Spawner, Storage};
-use protocol::api::{CertifiedBlock, SubmissionStatus};
+use protocol::api::{CertifiedBlock, StakeFinality, SubmissionStatus};
 use rand_core::CryptoRng;
 use std::fs::File;
 use std::sync::Arc;
@@ -105,6 +105,11 @@ impl Validator {
     /// As [`Sequencer::block`](crate::Sequencer::block), without the proof.
     pub fn block(&self, height: u64) -> Result<Option<Block>, FinalizedError> {
         Ok(self.history.block(height)?)
+    }
+
+    /// What the stake has justified and finalised, as this validator sees it.
+    pub fn finality(&self) -> StakeFinality {
+        self.core.desk.view().borrow().clone()
     }
 
     /// Why the validator cannot go on, if it cannot.

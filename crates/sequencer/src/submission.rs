@@ -35,6 +35,7 @@ pub(crate) use relay::Seats;
 use crate::content::{Hash, Transaction};
 use crate::limits::{LIFETIME_BLOCKS_DEFAULT, LIFETIME_BLOCKS_MAX, TRANSACTION_BYTES_MAX};
 use crate::mempool::SubmitError;
+use crate::system::SYSTEM;
 use bytes::Bytes;
 use proof::bundle::{bundle_hash, check_size};
 
@@ -102,6 +103,9 @@ impl Submission {
                 if payload.is_empty() || payload.len() > TRANSACTION_BYTES_MAX {
                     return Err(SubmitError::Size { bytes: payload.len() });
                 }
+                if namespace == SYSTEM {
+                    return Err(SubmitError::Reserved);
+                }
                 let transaction = Transaction::new(namespace, payload);
                 let hash = transaction.hash(namespace);
                 Ok(Checked { hash, members: Members::Single(namespace, transaction) })
@@ -110,6 +114,9 @@ impl Submission {
                 if check_size(members.iter().map(|(_, payload)| payload.len())).is_err() {
                     let bytes = members.iter().map(|(_, payload)| payload.len()).sum();
                     return Err(SubmitError::Bundle { transactions: members.len(), bytes });
+                }
+                if members.iter().any(|(namespace, _)| *namespace == SYSTEM) {
+                    return Err(SubmitError::Reserved);
                 }
                 let hashed = |(namespace, payload)| (namespace, Transaction::new(namespace, payload));
                 let members: Vec<(u64, Transaction)> = members.into_iter().map(hashed).collect();

@@ -5,6 +5,9 @@ use crate::block::Block;
 use crate::certificate::{Certificate, Finalization};
 use crate::committee::{Committee, EPOCH};
 use crate::content::{Content, Entry};
+use crate::finality::Tracker;
+use crate::finality::desk::Desk;
+use crate::history::History;
 use crate::keys::ValidatorKeys;
 use crate::limits::Limits;
 use crate::mempool::Mempool;
@@ -97,7 +100,11 @@ pub fn certified(block: &Block, descendants: &[Block]) -> CertifiedBlock {
 /// The shared state of seat 0 with an [`OrderOnly`] application.
 pub fn core(pace: Duration) -> Arc<Core> {
     let limits = Limits::default();
+    let directory = tempfile::tempdir().unwrap();
+    let history = Arc::new(History::open(&directory.path().join("history.redb")).unwrap());
+    let tracker = Tracker::genesis(&committee(), &genesis(), 4).unwrap();
     Arc::new(Core {
+        desk: Arc::new(Desk::new(keys(0).votes.clone(), tracker, history).unwrap()),
         committee: committee(),
         keys: keys(0),
         application: Arc::new(OrderOnly::default()),

@@ -20,7 +20,9 @@ pub enum Invariant {
     BundlesAtomic,
     /// Evidence names only validators that signed what excludes each other, whatever the honest ones went through.
     HonestNeverAccused,
-    /// When all faults have ended, blocks become final again everywhere.
+    /// What the stake finalises is final, the same for all honest validators, and never taken back.
+    FinalizedIsFinal,
+    /// When all faults have ended, blocks become final again everywhere, and the stake finalises them.
     Progress,
     /// What an honest validator has acknowledged becomes final or expires, whatever happens to that validator, and nothing
     /// is final after it expired.
@@ -33,7 +35,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::OneBlockPerHeight,
         Self::EveryBlockOnce,
         Self::CertifiedWhenServed,
@@ -41,6 +43,7 @@ impl Invariant {
         Self::NamespaceProofsComplete,
         Self::BundlesAtomic,
         Self::HonestNeverAccused,
+        Self::FinalizedIsFinal,
         Self::Progress,
         Self::AcknowledgedIsIncluded,
         Self::StartsAgain,
@@ -57,6 +60,7 @@ impl Invariant {
             Self::NamespaceProofsComplete => "namespace-proofs-complete",
             Self::BundlesAtomic => "bundles-atomic",
             Self::HonestNeverAccused => "honest-never-accused",
+            Self::FinalizedIsFinal => "finalized-is-final",
             Self::Progress => "progress",
             Self::AcknowledgedIsIncluded => "acknowledged-is-included",
             Self::StartsAgain => "starts-again",

@@ -2,10 +2,12 @@
 
 use crate::invariants::Invariant;
 use crate::plan::{NAMESPACES, QUIET_NAMESPACE};
+use alloy_primitives::B256;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use proof::namespace::NamespaceProof;
-use sequencer::{Application, Block, Entry, Hash, Proposal, Propose, transaction_hash};
+use protocol::api::CheckpointName;
+use sequencer::{Application, Block, Entry, Hash, Proposal, Propose, SYSTEM, System, transaction_hash};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -22,11 +24,22 @@ pub(crate) struct Chronicle {
     bundles: Vec<Vec<Hash>>,
     /// Where transactions are final.
     heights: BTreeMap<Hash, u64>,
+    /// Checkpoints that the stake finalised: height and root, by epoch.
+    finalized: BTreeMap<u64, (u64, B256)>,
+    /// Vote keys of malicious seats.
+    malicious: BTreeSet<Vec<u8>>,
+    /// Evidence in blocks.
+    pub accusations: u64,
     /// The first promise that was broken.
     pub broken: Option<Broken>,
 }
 
 impl Chronicle {
+    /// Of a run in which the seats with these vote keys are malicious.
+    pub fn new(malicious: BTreeSet<Vec<u8>>) -> Self {
+        Self { malicious, ..Self::default() }
+    }
+
     /// Notes that users made these transactions; two or more are a bundle.
     pub fn made(&mut self, hashes: Vec<Hash>) {
         self.known.extend(hashes.iter().copied());
@@ -68,14 +81,42 @@ impl Chronicle {
     fn take(&mut self, seat: usize, block: &Block) -> Result<(), Broken> {
         if self.compare(seat, block.height, block.digest())? {
             self.check_transactions(block)?;
+            self.check_system(block)?;
             check_namespaces(block)?;
             self.check_bundles(block)?;
         }
         Ok(())
     }
 
+    /// Compares what a validator says the stake has finalised with what is final, and with what others said.
+    pub fn finalized(&mut self, seat: usize, checkpoint: &CheckpointName) -> Result<(), Broken> {
+        let CheckpointName { epoch, height, root } = *checkpoint;
+        let broken = |what: String| (Invariant::FinalizedIsFinal, format!("seat {seat}, epoch {epoch}: {what}"));
+        if height > self.height() {
+            return Err(broken(format!("block {height} is finalised, {} is final", self.height())));
+        }
+        match self.finalized.insert(epoch, (height, root)) {
+            Some(known) if known != (height, root) => Err(broken(format!("{known:?} was finalised, now {root}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Evidence that is in a block is against malicious seats.
+    fn check_system(&mut self, block: &Block) -> Result<(), Broken> {
+        let broken = |what: String| (Invariant::HonestNeverAccused, format!("block {}: {what}", block.height));
+        let system = System::read(&block.payload).map_err(|error| broken(error.to_string()))?;
+        for evidence in &system.evidence {
+            let key = evidence.key.bytes();
+            if !self.malicious.contains(&key[..]) {
+                return Err(broken(format!("evidence against {}, who is honest", hex::encode(key))));
+            }
+            self.accusations += 1;
+        }
+        Ok(())
+    }
+
     fn check_transactions(&mut self, block: &Block) -> Result<(), Broken> {
-        for hash in block.payload.entries().iter().flat_map(Entry::hashes) {
+        for hash in block.payload.entries().iter().filter(|entry| entry.namespace() != SYSTEM).flat_map(Entry::hashes) {
             let broken = |what: String| (Invariant::NothingTwiceNothingInvented, what);
             if !self.known.contains(&hash) {
                 return Err(broken(format!("block {} has {}, which nobody made", block.height, hex::encode(hash))));

@@ -32,6 +32,8 @@ pub struct Plan {
     pub validators: usize,
     /// Pace of the blocks.
     pub pace: Duration,
+    /// Blocks of an epoch of the stake's finality.
+    pub epoch_blocks: u64,
     /// Between any two validators, unless an event says otherwise.
     pub link: Link,
     /// Seats that run twice, with the same keys and different peers; fewer than a third.
@@ -151,17 +153,19 @@ impl Plan {
         let malicious = rng.random_range(0..=(validators - 1) / 3);
         let twins = seats[..malicious].to_vec();
         let pace = Duration::from_millis(*[20, 50, 100, 200].choose(&mut rng));
+        let epoch_blocks = rng.random_range(2..=6);
         let mut dice = Dice { rng, validators, twins: twins.clone() };
         let link = dice.link(20, 10, 20);
         let parts = (0..dice.rng.random_range(1..=3)).map(|_| dice.part()).collect();
-        Self { seed, validators, pace, link, twins, parts }
+        Self { seed, validators, pace, epoch_blocks, link, twins, parts }
     }
 
     /// A network in which nothing happens until `blocks` are final.
     pub fn quiet(validators: usize, blocks: u64) -> Self {
         let link = Link { latency: Duration::from_millis(10), jitter: Duration::from_millis(1), lost: 0 };
         let part = Part { events: Vec::new(), blocks };
-        Self { seed: 0, validators, pace: Duration::from_millis(200), link, twins: Vec::new(), parts: vec![part] }
+        let (pace, twins) = (Duration::from_millis(200), Vec::new());
+        Self { seed: 0, validators, pace, epoch_blocks: 32, link, twins, parts: vec![part] }
     }
 
     /// Seats that run once.

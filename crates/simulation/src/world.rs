@@ -16,9 +16,10 @@ use commonware_utils::{NZUsize, Probability};
 use futures::channel::oneshot;
 use parking_lot::Mutex;
 use protocol::api::{CertifiedBlock, SubmissionState};
+use sequencer::guard::Guard;
 use sequencer::simulated::{CHANNELS, Validator, channels};
 use sequencer::{
-    Application, Committee, Config, EvidenceRecord, Hash, Lifetime, Limits, Receipt, Submission, ValidatorKeys,
+    Application, Block, Committee, Config, EvidenceRecord, Hash, Lifetime, Limits, Receipt, Submission, ValidatorKeys,
 };
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -97,6 +98,7 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> R
     (outcome.messages, outcome.header_bytes) = (world.messages, world.header_bytes);
     outcome.certificate_bytes = world.certificate_bytes;
     outcome.evidence = world.accusations().map_err(|broken| world.violation(broken))?;
+    outcome.evidence += world.chronicle.lock().accusations;
     Ok(outcome)
 }
 
@@ -167,12 +169,13 @@ impl<'a> World<'a> {
             .map(|seat| keys(seat).validator(format!("127.0.0.1:{}", 9_000 + seat), String::new()))
             .collect();
         let committee = Committee::new(&validators, CHAIN_ID).expect("the keys of a plan are distinct");
+        let chronicle = Chronicle::new(plan.twins.iter().map(|seat| vote_key(*seat)).collect());
         Self {
             plan,
             directory,
             committee,
             peers: (0..plan.validators).map(peer).collect(),
-            chronicle: Arc::default(),
+            chronicle: Arc::new(Mutex::new(chronicle)),
             ledgers: BTreeMap::new(),
             submissions: 0,
             acknowledged: Vec::new(),
@@ -203,7 +206,7 @@ impl<'a> World<'a> {
             (self.step, self.at) = (self.step + 1, *at);
             tell(self.part, self.step, *at, &event.to_string());
             self.happen(&mut powered, event).await?;
-            self.check_now()?;
+            self.check_now(&powered)?;
         }
         for seat in 0..self.plan.validators {
             self.restart(&mut powered, seat).await?;
@@ -363,6 +366,8 @@ impl<'a> World<'a> {
             genesis_timestamp_millis: 0,
             block_millis: self.plan.pace.as_millis() as u64,
             limits: Limits::default(),
+            epoch_blocks: self.plan.epoch_blocks,
+            guard: self.guard(powered, &name).await?,
         };
         free(&powered.context, &config.directory).await;
         let slot: Arc<Mutex<Option<Validator>>> = Arc::default();
@@ -382,25 +387,51 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The record of what a validator signed; twins have one each.
+    async fn guard(&self, powered: &Powered, name: &str) -> Result<Arc<Guard>, Broken> {
+        let path = self.directory.join(format!("{name}.guard"));
+        let commitment = Ledger::new(0, None).genesis_commitment();
+        let genesis = Block::genesis(CHAIN_ID, 0, commitment).digest();
+        let mut opened = if path.exists() { Guard::open(&path, genesis) } else { Guard::create(&path, genesis) };
+        for _ in 0..RELEASE_LOOKS_MAX {
+            if opened.is_ok() {
+                break;
+            }
+            powered.context.sleep(Duration::from_millis(1)).await;
+            opened = Guard::open(&path, genesis);
+        }
+        opened.map(Arc::new).map_err(|error| (Invariant::StartsAgain, format!("the guard of {name}: {error}")))
+    }
+
     fn directory_of(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     /// What was broken while blocks were taken.
-    fn check_now(&self) -> Result<(), Broken> {
-        self.chronicle.lock().broken.take().map_or(Ok(()), Err)
+    fn check_now(&self, powered: &Powered) -> Result<(), Broken> {
+        let mut chronicle = self.chronicle.lock();
+        chronicle.broken.take().map_or(Ok(()), Err)?;
+        self.plan.honest().try_for_each(|seat| match powered.with(seat, Validator::finality) {
+            Some(finality) => chronicle.finalized(seat, &finality.finalized),
+            None => Ok(()),
+        })
     }
 
     /// Waits until all honest validators have new blocks, and everything that was acknowledged.
     async fn settle(&mut self, powered: &Powered, blocks: u64, begin: SystemTime) -> Result<(), Broken> {
-        let (healed, target) = (powered.context.current(), self.chronicle.lock().height() + blocks);
+        let (healed, height) = (powered.context.current(), self.chronicle.lock().height());
+        let target = height + blocks;
         loop {
             powered.context.sleep(LOOK).await;
             self.at = powered.context.current().duration_since(begin).unwrap_or_default();
-            self.check_now()?;
+            self.check_now(powered)?;
             let heights: Vec<u64> = self.plan.honest().map(|seat| powered.height(seat)).collect();
             let missing = self.missing(powered);
-            if missing.is_none() && heights.iter().all(|height| *height >= target) {
+            let finalized =
+                |seat| powered.with(seat, |validator| validator.finality().finalized.height).unwrap_or_default();
+            let is_finalized =
+                self.plan.epoch_blocks > blocks || self.plan.honest().all(|seat| finalized(seat) > height);
+            if missing.is_none() && is_finalized && heights.iter().all(|height| *height >= target) {
                 return Ok(());
             }
             if let Some(reason) = self.plan.honest().find_map(|seat| powered.failure(seat)) {
@@ -410,6 +441,10 @@ impl<'a> World<'a> {
                 let broken = match missing {
                     Some(missing) if heights.iter().all(|height| *height >= target) => {
                         (Invariant::AcknowledgedIsIncluded, missing)
+                    }
+                    None if heights.iter().all(|height| *height >= target) => {
+                        let finalized: Vec<u64> = self.plan.honest().map(finalized).collect();
+                        (Invariant::Progress, format!("finalised {finalized:?}, above {height} is wanted"))
                     }
                     _ => (Invariant::Progress, format!("heights {heights:?} after {PATIENCE:?}, {target} is wanted")),
                 };
@@ -560,6 +595,10 @@ fn messages_sent(metrics: &str) -> u64 {
 
 fn keys(seat: usize) -> ValidatorKeys {
     ValidatorKeys::from_seed(seat as u64)
+}
+
+fn vote_key(seat: usize) -> Vec<u8> {
+    hex::decode(keys(seat).vote_key()).expect("a key is hex")
 }
 
 fn peer(seat: usize) -> PublicKey {

@@ -1,7 +1,8 @@
 //! The methods, by namespace.
 //!
-//! Block parameters take a number, a tag, a hash, or an EIP-1898 object. `safe`, `finalized` and `pending` name the
-//! same block as `latest`, because a quorum has finalised it. At `pending`, nonces count the pool, and a block and its
+//! Block parameters take a number, a tag, a hash, or an EIP-1898 object. `latest` is the newest block, which a quorum has
+//! made final; `safe` and `finalized` are the newest checkpoints that two thirds of the stake have justified and
+//! finalised, and `latest` on a chain where nobody votes. At `pending`, nonces count the pool, and a block and its
 //! transactions are those that the pool would give next; state is the head's.
 //! Types that do not fit give −32602, methods that are not listed −32601.
 
@@ -375,8 +376,9 @@ pub struct SupplyView {
 /// `kumo_finality`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finality {
-    /// `bft`: a quorum of validators signed the block's finalisation before it was served here. `imported`: the blocks
-    /// come from a file, and nobody's finality was checked.
+    /// `ffg`: a quorum of validators signed the finalisation of `latest` before it was served here, and the stake votes on
+    /// checkpoints. `bft`: the same without votes of the stake. `imported`: the blocks come from a file, and nobody's
+    /// finality was checked.
     pub rule: &'static str,
     /// Newest block.
     pub latest: BlockName,
@@ -384,6 +386,44 @@ pub struct Finality {
     pub safe: BlockName,
     /// Newest block that tag `finalized` names.
     pub finalized: BlockName,
+    /// Votes of the stake, as they follow from the blocks; absent where nobody votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stake: Option<StakeVotes>,
+}
+
+/// What the stake has decided (Casper FFG), part of `kumo_finality`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StakeVotes {
+    /// Current epoch.
+    pub epoch: U64,
+    /// Blocks of an epoch.
+    pub epoch_blocks: U64,
+    /// Checkpoint that is voted on now.
+    pub current: StakePoint,
+    /// Newest justified checkpoint.
+    pub justified: StakePoint,
+    /// Newest finalised checkpoint.
+    pub finalized: StakePoint,
+    /// Commitment to the set that votes on the current checkpoint.
+    pub set: B256,
+    /// Validators in it.
+    pub validators: U64,
+    /// Their stake, in the smallest unit.
+    pub stake: U256,
+    /// Stake counted for the current checkpoint so far.
+    pub voted: U256,
+}
+
+/// A checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StakePoint {
+    /// Its epoch.
+    pub epoch: U64,
+    /// Number of its block.
+    pub block: U64,
+    /// What votes name.
+    pub root: B256,
 }
 
 /// `kumo_getCheckpoint`: the proof that a block is final.

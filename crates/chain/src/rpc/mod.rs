@@ -59,7 +59,7 @@ mod websocket;
 pub use limits::RpcLimits;
 pub use local::LocalRpc;
 pub use read_only::ReadOnly;
-pub use upstream::{BEHIND_BLOCKS_MAX, Certificate, Checkpoints, SyncStatus, Upstream};
+pub use upstream::{BEHIND_BLOCKS_MAX, Certificate, Checkpoints, FinalityStatus, SyncStatus, Upstream};
 
 use crate::Chain;
 use crate::pool::{Pool, PoolLimits};

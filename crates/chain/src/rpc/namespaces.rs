@@ -2,7 +2,7 @@
 
 use super::api::{
     BlockName, ByNonce, BySender, Checkpoint, Finality, KumoServer, NetServer, PoolContent, PoolStatus, RpcInfoServer,
-    SupplyView, TxPoolServer, Web3Server,
+    StakePoint, StakeVotes, SupplyView, TxPoolServer, Web3Server,
 };
 use super::convert;
 use super::failure::Failure;
@@ -12,6 +12,7 @@ use crate::pool::{PooledTransaction, SenderContent};
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, Bytes, U64, keccak256};
 use jsonrpsee::core::{RpcResult, async_trait};
+use protocol::api::{CheckpointName, StakeFinality};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -95,15 +96,44 @@ impl KumoServer for Namespaces {
     }
 
     fn finality(&self) -> RpcResult<Finality> {
-        let latest = name(&self.0.chain.head());
-        let rule = if self.0.chain.rules().ethereum.is_some() { "imported" } else { "bft" };
-        Ok(Finality { rule, latest, safe: latest, finalized: latest })
+        let node = &self.0;
+        let stake = node.finality.current().map(votes);
+        let rule = match &stake {
+            _ if node.chain.rules().ethereum.is_some() => "imported",
+            Some(_) => "ffg",
+            None => "bft",
+        };
+        let safe = node.by_stake(|finality| finality.justified.height)?;
+        let finalized = node.by_stake(|finality| finality.finalized.height)?;
+        // The head last: it is never before the others.
+        let latest = node.chain.head();
+        Ok(Finality { rule, latest: name(&latest), safe: name(&safe), finalized: name(&finalized), stake })
     }
 }
 
 impl RpcInfoServer for Namespaces {
     fn modules(&self) -> RpcResult<BTreeMap<String, String>> {
         Ok(NAMESPACES.iter().map(|name| ((*name).to_owned(), "1.0".to_owned())).collect())
+    }
+}
+
+/// What the stake has decided, as callers see it.
+fn votes(finality: StakeFinality) -> StakeVotes {
+    let point = |name: &CheckpointName| StakePoint {
+        epoch: U64::from(name.epoch),
+        block: U64::from(name.height),
+        root: name.root,
+    };
+    StakeVotes {
+        epoch: U64::from(finality.epoch),
+        epoch_blocks: U64::from(finality.epoch_blocks),
+        current: point(&finality.current),
+        justified: point(&finality.justified),
+        finalized: point(&finality.finalized),
+        set: finality.set,
+        validators: U64::from(finality.validators),
+        stake: finality.stake,
+        voted: finality.voted,
     }
 }
 

@@ -5,13 +5,14 @@ use super::filters::Filters;
 use super::limits::RpcLimits;
 use super::memory::Memory;
 use super::pending::PendingBlock;
-use super::upstream::{Checkpoints, SyncStatus, Upstream};
+use super::upstream::{Checkpoints, FinalityStatus, SyncStatus, Upstream};
 use crate::pool::{Broadcast, HeadState, Pool, PooledTransaction};
 use crate::{BlockRecord, Chain};
 use alloy_eips::eip7840::BlobParams;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes};
 use futures::StreamExt;
+use protocol::api::StakeFinality;
 use revm::DatabaseRef;
 use revm::state::AccountInfo;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(super) struct Node {
     /// Head when the server started.
     pub(super) started_at: u64,
     pub(super) checkpoints: Option<Arc<dyn Checkpoints>>,
+    pub(super) finality: FinalityStatus,
     pub(super) pending: PendingBlock,
     pub(super) broadcast: Arc<dyn Broadcast>,
     pub(super) memory: Memory,
@@ -40,12 +42,13 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(chain: Chain, pool: Pool, upstream: Upstream, limits: RpcLimits) -> Arc<Self> {
-        let Upstream { broadcast, sync, checkpoints } = upstream;
+        let Upstream { broadcast, sync, checkpoints, finality } = upstream;
         Arc::new(Self {
             pool,
             started_at: chain.head().number(),
             sync,
             checkpoints,
+            finality,
             pending: PendingBlock::default(),
             chain,
             filters: Filters::new(&limits),
@@ -56,15 +59,28 @@ impl Node {
         })
     }
 
-    /// The block a parameter names, `None` if there is no such block. `pending`, `safe` and `finalized` are the head:
-    /// every block of this chain is final by quorum.
+    /// The block a parameter names, `None` if there is no such block. `pending` is the head; `safe` and `finalized` are the
+    /// newest checkpoints that the stake has justified and finalised, and the head where nobody votes.
     pub(super) fn find_block(&self, id: BlockId) -> Result<Option<Arc<BlockRecord>>, Failure> {
         Ok(match id {
             BlockId::Hash(hash) => self.chain.block_by_hash(hash.block_hash)?,
             BlockId::Number(BlockNumberOrTag::Number(number)) => self.chain.block_by_number(number)?,
             BlockId::Number(BlockNumberOrTag::Earliest) => self.chain.block_by_number(0)?,
+            BlockId::Number(BlockNumberOrTag::Safe) => Some(self.by_stake(|finality| finality.justified.height)?),
+            BlockId::Number(BlockNumberOrTag::Finalized) => Some(self.by_stake(|finality| finality.finalized.height)?),
             BlockId::Number(_) => Some(self.chain.head()),
         })
+    }
+
+    /// The block at a height that the stake has decided on. The head where nobody votes, or before that height is
+    /// executed here.
+    pub(super) fn by_stake(&self, height: fn(&StakeFinality) -> u64) -> Result<Arc<BlockRecord>, Failure> {
+        let head = self.chain.head();
+        let decided =
+            self.finality.current().map(|finality| height(&finality)).filter(|decided| *decided < head.number());
+        let Some(decided) = decided else { return Ok(head) };
+        let block = self.chain.block_by_number(decided)?;
+        block.ok_or(Failure::BlockNotFound { asked: decided.to_string(), head: head.number() })
     }
 
     /// The block a parameter names; the head if there is none.

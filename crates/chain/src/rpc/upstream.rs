@@ -1,8 +1,10 @@
-//! What a server knows of the network behind it: where transactions go, how far others are, who can prove finality.
+//! What a server knows of the network behind it: where transactions go, how far others are, what is final, who can
+//! prove it.
 
 use crate::pool::Broadcast;
 use alloy_primitives::Bytes;
 use async_trait::async_trait;
+use protocol::api::StakeFinality;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -19,7 +21,14 @@ pub struct Upstream {
     pub sync: SyncStatus,
     /// Who can prove that a block is final; `None` on a chain without a quorum.
     pub checkpoints: Option<Arc<dyn Checkpoints>>,
+    /// What the stake has justified and finalised: tags `safe` and `finalized`.
+    pub finality: FinalityStatus,
 }
+
+/// What the stake has made of the chain's blocks, as the one who follows them computes it. Clones share it. Until it is
+/// told for the first time, nobody votes on this chain, and its quorum is all the finality there is.
+#[derive(Clone, Debug)]
+pub struct FinalityStatus(Arc<watch::Sender<StakeFinality>>);
 
 /// The newest block that others are known to have. Clones share it.
 #[derive(Clone, Debug)]
@@ -48,7 +57,7 @@ pub struct Certificate {
 impl<B: Broadcast + 'static> From<Arc<B>> for Upstream {
     /// Nothing but a place where transactions go.
     fn from(broadcast: Arc<B>) -> Self {
-        Self { broadcast, sync: SyncStatus::default(), checkpoints: None }
+        Self { broadcast, sync: SyncStatus::default(), checkpoints: None, finality: FinalityStatus::default() }
     }
 }
 
@@ -61,6 +70,32 @@ impl std::fmt::Debug for Upstream {
 impl Default for SyncStatus {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl Default for FinalityStatus {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(StakeFinality::default())))
+    }
+}
+
+impl FinalityStatus {
+    /// Notes what became of the stake's votes; what is older than what is known is ignored.
+    pub fn seen(&self, finality: StakeFinality) {
+        self.0.send_if_modified(|known| {
+            let is_newer = (finality.epoch, finality.voted) > (known.epoch, known.voted) || known.epoch_blocks == 0;
+            let is_newer = is_newer && finality.epoch >= known.epoch;
+            if is_newer {
+                *known = finality;
+            }
+            is_newer
+        });
+    }
+
+    /// The newest one; `None` where nobody votes.
+    pub fn current(&self) -> Option<StakeFinality> {
+        let known = self.0.borrow();
+        (known.epoch_blocks > 0).then(|| known.clone())
     }
 }
 
@@ -84,6 +119,18 @@ impl SyncStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn finality_never_goes_back() {
+        let status = FinalityStatus::default();
+        assert_eq!(status.current(), None);
+        let at = |epoch| StakeFinality { epoch, epoch_blocks: 32, ..StakeFinality::default() };
+        status.seen(at(0));
+        assert_eq!(status.current(), Some(at(0)));
+        status.seen(at(7));
+        status.seen(at(6));
+        assert_eq!(status.current().unwrap().epoch, 7);
+    }
 
     #[test]
     fn a_node_is_behind_only_beyond_what_is_usual() {

@@ -4,7 +4,8 @@ use super::{Api, CALL_BYTES_MAX, CALL_TIMEOUT, ClientError, parse, read};
 use crate::validator::PAGE_BYTES_MAX;
 use axum::body::Bytes;
 use protocol::api::{
-    CertifiedBlock, FinalizedPage, SubmitAllRequest, SubmitAllResponse, SubmitRequest, SubmitResponse, ValidatorStatus,
+    CertifiedBlock, FinalizedPage, KeptCheckpoint, SubmitAllRequest, SubmitAllResponse, SubmitRequest, SubmitResponse,
+    ValidatorStatus,
 };
 use reqwest::Client;
 use std::time::Duration;
@@ -73,6 +74,17 @@ impl ValidatorClient {
         match in_order && page.blocks.len() <= max {
             true => Ok(page),
             false => Err(ClientError::Shape { url, expected: "blocks in order from the height asked for" }),
+        }
+    }
+
+    /// The checkpoint of `epoch` with its state. What it says is the caller's to check.
+    pub async fn checkpoint(&self, epoch: u64) -> Result<KeptCheckpoint, ClientError> {
+        let mut url = self.api.url("seq/v1/checkpoint");
+        url.set_query(Some(&format!("epoch={epoch}")));
+        let kept: KeptCheckpoint = self.api.get_json(url.clone(), ANSWER_BYTES_MAX, TRANSFER_TIMEOUT).await?;
+        match kept.checkpoint.epoch == epoch {
+            true => Ok(kept),
+            false => Err(ClientError::Shape { url, expected: "the checkpoint of the epoch asked for" }),
         }
     }
 

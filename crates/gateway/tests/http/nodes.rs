@@ -7,8 +7,8 @@ use cid::Cid;
 use gateway::backend::{Answer, FinalBlock, ShardBackend, Submission, ValidatorBackend};
 use gateway::problem;
 use protocol::api::{
-    CertifiedBlock, FinalizedPage, NamespaceBlock, Problem, ShardNodeInfo, SubmissionPlace, SubmissionReceipt,
-    SubmissionState, SubmissionStatus, ValidatorStatus,
+    CertifiedBlock, CheckpointName, FinalizedPage, KeptCheckpoint, NamespaceBlock, Problem, ShardNodeInfo,
+    SubmissionPlace, SubmissionReceipt, SubmissionState, SubmissionStatus, ValidatorStatus,
 };
 use protocol::content::sha256;
 use std::collections::BTreeMap;
@@ -191,6 +191,16 @@ impl ValidatorBackend for Seat {
         let blocks = self.blocks.borrow();
         let page = blocks.iter().filter(|block| block.height >= from).take(max).cloned().collect();
         Ok(FinalizedPage { blocks: page, height: blocks.len() as u64 })
+    }
+
+    async fn checkpoint(&self, epoch: Option<u64>) -> Answer<KeptCheckpoint> {
+        match epoch {
+            None | Some(3) => Ok(KeptCheckpoint {
+                checkpoint: CheckpointName { epoch: 3, height: 96, ..CheckpointName::default() },
+                kept: vec![7; 5].into(),
+            }),
+            Some(epoch) => Err(problem::not_found("checkpoint", epoch, "not kept")),
+        }
     }
 
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {

@@ -179,7 +179,8 @@ async fn start_node(plan: &Plan, shared: &Shared, name: &str) -> Result<Running>
         }
         "rpc" => {
             let (settings, local) = (plan.options.settings.clone(), Some((shared.clone(), SHARED_SEAT)));
-            roles::rpc::start(roles::rpc::Config { network, dir, listen: None, settings, local, chain }).await
+            roles::rpc::start(roles::rpc::Config { network, dir, listen: None, settings, local, chain, trusted: None })
+                .await
         }
         "gateway" => roles::gateway::start(roles::gateway::Config { network, dir, listen: None }).await,
         "storage" => {

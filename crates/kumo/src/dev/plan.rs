@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use alloy_primitives::{Address, U256};
 use eyre::{Context, Result, bail, ensure, eyre};
 use protocol::abi;
-use protocol::network::{DEV_CHAIN_ID, Genesis, Mint, Network, Validator};
+use protocol::network::{DEV_CHAIN_ID, EPOCH_BLOCKS_DEFAULT, Genesis, Mint, Network, Validator};
 use sdk::Wallet;
 use sequencer::ValidatorKeys;
 use std::collections::BTreeMap;
@@ -48,6 +48,8 @@ pub struct Options {
     pub dishonest: usize,
     /// Least time between blocks, milliseconds.
     pub block_millis: u64,
+    /// Blocks of an epoch: the stake votes on the first one.
+    pub epoch_blocks: u64,
     /// How the validators keep their chains.
     pub chain: ChainOptions,
     /// The limits of the JSON-RPC and the pool.
@@ -64,6 +66,7 @@ impl Default for Options {
             providers: 4,
             dishonest: 0,
             block_millis: 200,
+            epoch_blocks: EPOCH_BLOCKS_DEFAULT,
             chain: ChainOptions::default(),
             settings: Settings::default(),
         }
@@ -123,6 +126,12 @@ fn check(options: &Options) -> Result<()> {
         "--block-millis {} is out of range: 10 to 60000",
         options.block_millis
     );
+    ensure!(
+        (2..=sequencer::ffg::EPOCH_BLOCKS_MAX).contains(&options.epoch_blocks),
+        "--epoch-blocks {} is out of range: 2 to {}",
+        options.epoch_blocks,
+        sequencer::ffg::EPOCH_BLOCKS_MAX
+    );
     Ok(())
 }
 
@@ -163,6 +172,7 @@ fn create(state: &Path, options: &Options) -> Result<Network> {
             timestamp: unix_seconds(),
             gas_limit: GAS_LIMIT,
             block_millis: options.block_millis,
+            epoch_blocks: options.epoch_blocks,
             authority,
             mint: Some(mint(&alloc, options.block_millis)),
             alloc,
@@ -246,6 +256,7 @@ mod tests {
             (Options { storage_nodes: 65, ..options() }, "0 to 64"),
             (Options { dishonest: 2, ..options() }, "0 to 1"),
             (Options { block_millis: 9, ..options() }, "10 to 60000"),
+            (Options { epoch_blocks: 1, ..options() }, "2 to 65536"),
         ] {
             let error = Plan::prepare(dir.path(), bad).err().unwrap().to_string();
             assert!(error.contains(wanted), "{error}");

@@ -10,6 +10,7 @@ use crate::seam::SETTLEMENT;
 use ::gateway::backend::{Answer, Backend, ByteStream, FileBody};
 use ::gateway::client::ValidatorClient;
 use ::gateway::problem::{self, Next as _};
+use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{Address, B256, Signature, U256};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -179,7 +180,10 @@ impl Backend for Answers {
     }
 
     async fn status(&self) -> Answer<Status> {
-        let header = self.chain.header(Default::default()).await.map_err(chain_problem)?;
+        let header = |tag| self.chain.header(tag);
+        let tags = (BlockNumberOrTag::Finalized, BlockNumberOrTag::Safe, BlockNumberOrTag::Latest);
+        let (finalized, safe, header) =
+            tokio::try_join!(header(tags.0), header(tags.1), header(tags.2)).map_err(chain_problem)?;
         let nodes = self.nodes.all();
         let providers = jobs::registered(&self.chain).await?;
         let compute = 1 << protocol::abi::ROLE_COMPUTE;
@@ -190,6 +194,8 @@ impl Backend for Answers {
             dev: self.network.dev,
             block_number: header.number,
             block_timestamp: header.timestamp,
+            safe_block_number: safe.number,
+            finalized_block_number: finalized.number,
             validators: self.network.validators.len() as u32,
             storage_nodes: nodes.len() as u32,
             storage_nodes_up: nodes.iter().filter(|n| n.up).count() as u32,

@@ -10,7 +10,7 @@ use eyre::Result;
 use protocol::abi::{JOB_MARKET, SLASHING_COURT};
 use protocol::api::{JobEvent, SequencedTransaction};
 use sdk::ChainClient;
-use sequencer::Block;
+use sequencer::{Block, Entry, SYSTEM};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ async fn read_more(chain: &ChainClient, index: &Arc<Index>) -> Result<Option<u64
     Ok(Some(to + 1))
 }
 
-/// Takes the transactions of all namespaces but the settlement chain's out of final sequencer blocks.
+/// Takes the transactions of all namespaces but the settlement chain's and the protocol's out of final sequencer blocks.
 pub struct Namespaces {
     index: Arc<Index>,
     next: parking_lot::Mutex<Option<u64>>,
@@ -114,7 +114,8 @@ impl Sink for Namespaces {
 
 fn opaque_transactions(block: &Block) -> Vec<SequencedTransaction> {
     let mut all = Vec::new();
-    for entry in block.payload.entries().iter().filter(|entry| entry.namespace() != SETTLEMENT) {
+    let is_users = |entry: &&Entry| ![SETTLEMENT, SYSTEM].contains(&entry.namespace());
+    for entry in block.payload.entries().iter().filter(is_users) {
         for ((payload, hash), index) in entry.payloads().zip(entry.hashes()).zip(0..) {
             all.push(SequencedTransaction {
                 hash: hash.into(),
@@ -133,7 +134,7 @@ fn opaque_transactions(block: &Block) -> Vec<SequencedTransaction> {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use sequencer::{Content, Entry, Payload, transaction_hash};
+    use sequencer::{Content, Payload, transaction_hash};
 
     fn block(height: u64, entries: Vec<Entry>) -> Block {
         let mut block = Block::genesis(1, 1000, Bytes::new());

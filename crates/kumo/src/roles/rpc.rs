@@ -6,20 +6,24 @@ use super::handover::Handover;
 use super::shared::Shared;
 use super::validator::{ChainOptions, open_chain, socket_of};
 use super::{Running, lock_directory};
+use crate::finality::Followed;
 use crate::follower::{self, Sink};
-use crate::seam;
+use crate::genesis;
+use crate::seam::{self, Settlement};
 use crate::settings::Settings;
 use ::gateway::client::ValidatorClient;
+use alloy_primitives::B256;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chain::Chain;
 use chain::pool::{Pool, PoolLimits};
 use chain::rpc::{Certificate, Checkpoints, SyncStatus, Upstream};
-use eyre::{Result, eyre};
+use eyre::{Result, ensure, eyre};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use proof::checkpoint::{Checkpoint, Point};
 use protocol::network::Network;
-use sequencer::{Block, Committee};
+use sequencer::{Application as _, Block, Committee};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +45,8 @@ pub struct Config {
     pub local: Option<(Shared, usize)>,
     /// How it keeps its chain, where it has one of its own.
     pub chain: ChainOptions,
+    /// A checkpoint that the operator trusts: the chain must contain it.
+    pub trusted: Option<Point>,
 }
 
 /// Starts an rpc node; returns when it serves.
@@ -59,8 +65,21 @@ pub async fn start(config: Config) -> Result<Running> {
     };
     let validators = clients(&config.network)?;
     let sync = SyncStatus::default();
-    let sink = Arc::new(Executor { chain: chain.clone(), shared, sync: sync.clone() });
     let committee = Arc::new(Committee::new(&config.network.validators, config.network.chain_id)?);
+    let finality = Arc::new(open_finality(&config, &committee, &chain)?);
+    let pinned = match config.trusted {
+        Some(trusted) => Some(trust(&finality, &validators, trusted, &chain).await?),
+        None => None,
+    };
+    let (mirror, validator) = (finality.clone(), shared.clone());
+    role.spawn(async move {
+        loop {
+            mirror.clone().mirror(validator.attached().await).await;
+            validator.released().await;
+        }
+    });
+    let sink =
+        Arc::new(Executor { chain: chain.clone(), shared, sync: sync.clone(), finality: finality.clone(), pinned });
     let follow = follower::follow(validators.clone(), committee.clone(), sink);
     let failure = role.failure();
     role.spawn(async move {
@@ -72,13 +91,66 @@ pub async fn start(config: Config) -> Result<Running> {
     let checkpoints = Certificates { validators: validators.clone(), committee };
     let (broadcast, handing_over) = Handover::new(validators, config.local);
     role.spawn(handing_over);
-    let upstream = Upstream { broadcast: Arc::new(broadcast), sync, checkpoints: Some(Arc::new(checkpoints)) };
+    let (broadcast, checkpoints) = (Arc::new(broadcast), Some(Arc::new(checkpoints) as Arc<dyn Checkpoints>));
+    let upstream = Upstream { broadcast, sync, checkpoints, finality: finality.status() };
     let pool = open_pool(&chain, config.settings.pool, config.dir.join(POOL_JOURNAL)).await?;
     let server = chain::rpc::serve_pool(address, chain, pool, upstream, config.settings.rpc)
         .await
         .map_err(|e| eyre!("rpc: {e}; if the port is taken, stop the other `kumo dev` or use --ports auto"))?;
     role.on_stop(move || async move { server.stop().await });
     Ok(role)
+}
+
+/// Gets the trusted checkpoint from whoever has it, and starts finality there. What the chain has already must agree.
+async fn trust(
+    finality: &Followed,
+    validators: &[ValidatorClient],
+    trusted: Point,
+    chain: &Chain,
+) -> Result<Checkpoint> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    // What is wrong with a checkpoint says more than that somebody does not answer.
+    let (mut refusal, mut absent) = (None, eyre!("the network file names no validators"));
+    for validator in validators {
+        let kept = match validator.checkpoint(trusted.epoch).await {
+            Ok(kept) => kept.kept,
+            Err(error) => {
+                absent = error.into();
+                continue;
+            }
+        };
+        match finality.trust(trusted, &kept, now) {
+            Ok(checkpoint) => {
+                let known = chain.header_by_number(checkpoint.height)?.map(|(hash, _)| hash);
+                known.map_or(Ok(()), |hash| check_pinned(Some(&checkpoint), checkpoint.height, hash))?;
+                return Ok(checkpoint);
+            }
+            Err(error) => refusal = Some(error),
+        }
+    }
+    Err(refusal
+        .unwrap_or(absent)
+        .wrap_err(format!("cannot start from the checkpoint {}:{}", trusted.epoch, trusted.root)))
+}
+
+/// The block at the height of the trusted checkpoint must be the one that it commits to.
+fn check_pinned(pinned: Option<&Checkpoint>, height: u64, block: B256) -> Result<()> {
+    let Some(pinned) = pinned.filter(|pinned| pinned.height == height) else { return Ok(()) };
+    ensure!(
+        pinned.application == block,
+        "block {height} is {block}, the trusted checkpoint of epoch {} has {}: this is not the chain that you trust",
+        pinned.epoch,
+        pinned.application
+    );
+    Ok(())
+}
+
+/// Finality as it follows from the blocks, from where this node left it.
+fn open_finality(config: &Config, committee: &Committee, chain: &Chain) -> Result<Followed> {
+    let genesis = genesis::of(&config.network)?;
+    let commitment = Settlement::new(chain.clone())?.genesis_commitment();
+    let first = Block::genesis(config.network.chain_id, genesis.timestamp * 1000, commitment);
+    Followed::open(&config.dir, committee, &first, genesis.epoch_blocks)
 }
 
 /// Opens the pool with its journal, which takes as long as recovering who signed what waits.
@@ -102,6 +174,9 @@ struct Executor {
     chain: Chain,
     shared: Shared,
     sync: SyncStatus,
+    finality: Arc<Followed>,
+    /// The checkpoint that the operator trusts.
+    pinned: Option<Checkpoint>,
 }
 
 #[async_trait]
@@ -111,17 +186,17 @@ impl Sink for Executor {
     }
 
     fn next_height(&self) -> Result<u64> {
-        Ok(self.chain.head().header.number + 1)
+        Ok((self.chain.head().header.number + 1).min(self.finality.next_height()))
     }
 
     fn apply(&self, block: &Block) -> Result<()> {
         let apply = || {
-            if block.height <= self.chain.head().header.number {
-                return Ok(());
+            check_pinned(self.pinned.as_ref(), block.height, seam::block_hash(block))?;
+            if block.height > self.chain.head().header.number {
+                let hash = seam::execute(&self.chain, block).map_err(|e| eyre!("final block {}: {e}", block.height))?;
+                self.chain.finalize(hash)?;
             }
-            let hash = seam::execute(&self.chain, block).map_err(|e| eyre!("final block {}: {e}", block.height))?;
-            self.chain.finalize(hash)?;
-            Ok(())
+            self.finality.apply(block)
         };
         // A validator that has started meanwhile brings the block itself.
         self.shared.unless_driven(apply).unwrap_or(Ok(()))

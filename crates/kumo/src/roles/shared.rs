@@ -56,6 +56,7 @@ impl Shared {
     /// The validator runs and takes transactions.
     pub fn attach(&self, sequencer: Sequencer) {
         *self.0.sequencer.lock() = Some(sequencer);
+        self.0.running.send_replace(true);
     }
 
     /// The validator has stopped, or never started: others may move the chain.
@@ -68,6 +69,18 @@ impl Shared {
     /// The running validator.
     pub fn sequencer(&self) -> Option<Sequencer> {
         self.0.sequencer.lock().clone()
+    }
+
+    /// Waits for a validator that runs.
+    pub async fn attached(&self) -> Sequencer {
+        let mut running = self.0.running.subscribe();
+        loop {
+            if let Some(sequencer) = self.sequencer() {
+                return sequencer;
+            }
+            // The sender lives in `self`, so the wait cannot fail.
+            let _ = running.changed().await;
+        }
     }
 
     /// Waits until no validator moves the chain.

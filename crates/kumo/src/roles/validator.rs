@@ -3,6 +3,7 @@
 use super::shared::Shared;
 use super::{Running, listen, lock_directory};
 use crate::genesis;
+use crate::protection;
 use crate::seam::Settlement;
 use ::gateway::backend::{Answer, FinalBlock, Submission, ValidatorBackend};
 use ::gateway::problem;
@@ -12,15 +13,15 @@ use bytes::Bytes;
 use chain::{Chain, ChainConfig, ChainError};
 use eyre::{Context, Result, ensure, eyre};
 use protocol::api::{
-    CertifiedBlock, FinalizedPage, NamespaceBlock, Problem, SubmissionReceipt, SubmissionStatus, ValidatorStatus,
+    CertifiedBlock, CheckpointName, FinalizedPage, KeptCheckpoint, NamespaceBlock, Problem, SubmissionReceipt,
+    SubmissionStatus, ValidatorStatus,
 };
 use protocol::network::Network;
-use sequencer::{Block, Committee, Lifetime, Receipt, Sequencer, SubmitError, ValidatorKeys};
+use sequencer::{Application as _, Block, Committee, Lifetime, Receipt, Sequencer, SubmitError, ValidatorKeys};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Longest wait of one `finalized` request.
 const WAIT_MILLIS_MAX: u64 = 30_000;
@@ -91,10 +92,7 @@ pub async fn start(config: Config) -> Result<Running> {
     });
     let stopped = sequencer.clone();
     role.on_stop(move || async move { stopped.stop().await });
-    let router = ::gateway::validator_router(
-        Arc::new(Api { sequencer, finalized: watch::Sender::new(0).subscribe() }),
-        Default::default(),
-    );
+    let router = ::gateway::validator_router(Arc::new(Api { sequencer }), Default::default());
     let server = ::gateway::serve(api, router, ::gateway::ServeLimits::node())?;
     role.on_stop(move || async move { server.stop().await });
     Ok(role)
@@ -149,23 +147,26 @@ pub fn socket_of(url: &str) -> Result<SocketAddr> {
 
 async fn start_sequencer(config: &Config, keys: ValidatorKeys, p2p: SocketAddr, chain: Chain) -> Result<Sequencer> {
     let genesis = genesis::of(&config.network)?;
+    let application = Arc::new(Settlement::new(chain)?);
+    let genesis_timestamp_millis = genesis.timestamp * 1000;
+    let first = Block::genesis(config.network.chain_id, genesis_timestamp_millis, application.genesis_commitment());
+    let guard = protection::open(&config.dir, first.digest())?;
     let settings = sequencer::Config {
         keys,
         committee: Committee::new(&config.network.validators, config.network.chain_id)?,
         listen: p2p,
         directory: config.dir.join("sequencer"),
-        genesis_timestamp_millis: genesis.timestamp * 1000,
+        genesis_timestamp_millis,
         block_millis: genesis.block_millis,
         limits: Default::default(),
+        epoch_blocks: genesis.epoch_blocks,
+        guard: Arc::new(guard),
     };
-    let application = Arc::new(Settlement::new(chain)?);
     Ok(tokio::task::spawn_blocking(move || Sequencer::start(settings, application)).await??)
 }
 
 struct Api {
     sequencer: Sequencer,
-    /// Newest height that stake has finalised; 0 while nobody tells.
-    finalized: watch::Receiver<u64>,
 }
 
 impl Api {
@@ -197,7 +198,7 @@ fn not_final(height: u64, newest: u64) -> Problem {
 fn refusal(error: SubmitError) -> Problem {
     let detail = format!("the submission was not accepted: {error}");
     match error {
-        SubmitError::Size { .. } | SubmitError::Bundle { .. } => problem::unprocessable(detail),
+        SubmitError::Size { .. } | SubmitError::Bundle { .. } | SubmitError::Reserved => problem::unprocessable(detail),
         SubmitError::TooMany { .. } => problem::bad_request("number of submissions", "too many", detail),
         SubmitError::NamespaceFull { .. } | SubmitError::Full { .. } | SubmitError::Busy | SubmitError::Stopped => {
             problem::unavailable(detail)
@@ -239,7 +240,7 @@ impl ValidatorBackend for Api {
 
     async fn statuses(&self, hashes: Vec<B256>) -> Answer<Vec<SubmissionStatus>> {
         let hashes: Vec<[u8; 32]> = hashes.into_iter().map(Into::into).collect();
-        let finalized = *self.finalized.borrow();
+        let finalized = self.sequencer.finality().borrow().finalized.height;
         self.sequencer.statuses(&hashes, finalized).map_err(refusal)
     }
 
@@ -301,6 +302,19 @@ impl ValidatorBackend for Api {
         let height = *heights.borrow();
         let blocks = self.read(move |sequencer| sequencer.finalized(from, max)).await?;
         Ok(FinalizedPage { blocks, height })
+    }
+
+    async fn checkpoint(&self, epoch: Option<u64>) -> Answer<KeptCheckpoint> {
+        let epoch = epoch.unwrap_or_else(|| self.sequencer.finality().borrow().finalized.epoch);
+        let sequencer = self.sequencer.clone();
+        let kept = tokio::task::spawn_blocking(move || sequencer.checkpoint(epoch))
+            .await
+            .map_err(|e| problem::internal(e.to_string()))?
+            .map_err(|e| problem::internal(e.to_string()))?;
+        let kept = kept.ok_or_else(|| problem::not_found("checkpoint", epoch, "not reached yet, or no longer kept"))?;
+        let point = kept.checkpoint.point();
+        let checkpoint = CheckpointName { epoch: point.epoch, height: kept.checkpoint.height, root: point.root };
+        Ok(KeptCheckpoint { checkpoint, kept: kept.encode().into() })
     }
 
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {

@@ -43,6 +43,7 @@ impl World {
             providers,
             dishonest,
             block_millis: 100,
+            epoch_blocks: 32,
             chain: Default::default(),
             settings: Default::default(),
         };

@@ -11,6 +11,7 @@
 //! | [`joins`] | nodes started by hand join a running network |
 //! | [`conflicts`] | two networks never share a directory or a port; damaged files are named |
 //! | [`faults`] | providers and storage nodes that fail in the middle of something |
+//! | [`finality`] | stake finalises; a validator whose record of signatures is lost does not start |
 //! | [`crowds`] | thousands of idle connections, oversized and malformed requests |
 
 mod by_hand;
@@ -18,6 +19,7 @@ mod checks;
 mod conflicts;
 mod crowds;
 mod faults;
+mod finality;
 mod guests;
 mod http;
 mod joins;

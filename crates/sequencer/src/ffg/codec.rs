@@ -21,7 +21,7 @@ const VERSION: u8 = 1;
 /// Distinct sets in a state: runs, candidates, and those of two electorates.
 const SETS_MAX: usize = RUNS_MAX + CANDIDATES_MAX + 2 * ELECTORATE_SETS_MAX;
 /// Bytes of an encoded state.
-pub(super) const STATE_BYTES_MAX: usize = 1024
+pub(crate) const STATE_BYTES_MAX: usize = 1024
     + SETS_MAX * (4 + VALIDATORS_MAX * (KEY_BYTES + 16))
     + 2 * (256 + (VALIDATORS_MAX * ELECTORATE_SETS_MAX).div_ceil(8));
 

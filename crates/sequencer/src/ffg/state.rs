@@ -261,6 +261,17 @@ impl State {
         self.schedule.set(epoch)
     }
 
+    /// Stake that the newest checkpoint proposes for later epochs.
+    pub fn candidate(&self) -> &ValidatorSet {
+        let newest = self.schedule.candidates.last_key_value().map(|(_, set)| set);
+        newest.unwrap_or(self.schedule.set(self.epoch()))
+    }
+
+    /// Who was counted for the checkpoint of the current epoch.
+    pub fn counted(&self) -> &Signers {
+        &self.current.signers
+    }
+
     /// What an honest validator votes for now; nothing before epoch 1.
     pub fn duty(&self) -> Option<Vote> {
         let vote = Vote { source: self.justification.current, target: self.current.checkpoint.point() };

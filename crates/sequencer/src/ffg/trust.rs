@@ -101,12 +101,19 @@ impl State {
             let (trusted_epoch, trusted_root) = (trusted.epoch, trusted.root);
             return Err(TrustError::Untrusted { epoch, root, trusted_epoch, trusted_root });
         }
+        let state = Self::resume(checkpoint, state)?;
+        state.check_age(&checkpoint, now_seconds)?;
+        Ok(state)
+    }
+
+    /// Goes on from a checkpoint that this node has kept itself, of any age, with the state that
+    /// [`Opened`](super::Opened) gave for it.
+    pub fn resume(checkpoint: Checkpoint, state: &[u8]) -> Result<Self, TrustError> {
         let (given, named) = (keccak256(state), checkpoint.state);
         if given != named {
             return Err(TrustError::State { given, named });
         }
         let mut state = Self::decode(state).map_err(|error| TrustError::Encoding(error.to_string()))?;
-        state.check_age(&checkpoint, now_seconds)?;
         let next = state.epoch().saturating_add(1);
         if (state.height, next) != (checkpoint.height, checkpoint.epoch) {
             let (height, named) = (checkpoint.height, checkpoint.epoch);

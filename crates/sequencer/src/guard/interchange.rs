@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The version that is read and written.
 const VERSION: &str = "5";
 /// Bytes of a file.
-pub(super) const IMPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const IMPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A file is not taken over; nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,15 @@ struct SignedAttestation {
 
 /// Records of a file, checked.
 pub(super) struct Parsed(Vec<(Vec<u8>, Vec<Record>)>);
+
+/// The network that an interchange file is for.
+pub fn genesis_of(json: &[u8]) -> Result<[u8; 32], ImportError> {
+    if json.len() > IMPORT_BYTES_MAX {
+        return Err(ImportError::Size(json.len()));
+    }
+    let file: Interchange = serde_json::from_slice(json)?;
+    root("genesis_validators_root", &file.metadata.genesis_validators_root)
+}
 
 /// Reads a file for the network with this genesis.
 pub(super) fn parse(json: &[u8], genesis: &[u8; 32]) -> Result<Parsed, ImportError> {

@@ -296,6 +296,27 @@ fn read(path: &Path, genesis: &[u8; 32], mut visit: impl FnMut(Vec<u8>, Record))
 
 /// Checks the header; its checksum.
 fn read_header(path: &Path, genesis: &[u8; 32], length: u64, reader: &mut impl io::Read) -> Result<Sum, JournalError> {
+    let (found, sum) = any_header(path, length, reader)?;
+    if found != *genesis {
+        let (found, expected) = (hex::encode(found), hex::encode(genesis));
+        return Err(JournalError::Genesis { path: path.to_owned(), found, expected });
+    }
+    Ok(sum)
+}
+
+/// The genesis that a file names, which must be there.
+pub(super) fn genesis_in(path: &Path) -> Result<[u8; 32], JournalError> {
+    if !exists(path)? {
+        return Err(JournalError::Missing { path: path.to_owned() });
+    }
+    let fail = |source| io_error("read", path, source);
+    let mut file = File::open(path).map_err(fail)?;
+    let length = file.metadata().map_err(fail)?.len();
+    Ok(any_header(path, length, &mut file)?.0)
+}
+
+/// Genesis and checksum of a header of whatever network.
+fn any_header(path: &Path, length: u64, reader: &mut impl io::Read) -> Result<([u8; 32], Sum), JournalError> {
     let damaged = |reason| JournalError::Damaged { path: path.to_owned(), offset: 0, reason };
     if length < HEADER_BYTES as u64 {
         return Err(damaged("it is shorter than its header"));
@@ -306,11 +327,7 @@ fn read_header(path: &Path, genesis: &[u8; 32], length: u64, reader: &mut impl i
     if bytes[..] != header(&found)[..] {
         return Err(damaged("the header is none of version 1"));
     }
-    if found != *genesis {
-        let (found, expected) = (hex::encode(found), hex::encode(genesis));
-        return Err(JournalError::Genesis { path: path.to_owned(), found, expected });
-    }
-    Ok(last_sum(&bytes))
+    Ok((found, last_sum(&bytes)))
 }
 
 fn encode(key: &[u8], record: Record) -> Body {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use protocol::api::CertifiedBlock;
+use sequencer::guard::Guard;
 use sequencer::{
     Application, Block, Committee, Config, Content, Entry, Limits, Proposal, Propose, Sequencer, StartError,
     ValidatorKeys,
@@ -58,7 +59,7 @@ impl Application for Recorder {
         let height = request.height();
         let mut content = request.candidates;
         if self.corrupt.load(Ordering::SeqCst) {
-            let entries = vec![Entry::new(0, [Bytes::from_static(POISON)])];
+            let entries = vec![Entry::new(7, [Bytes::from_static(POISON)])];
             content = Content { entries, bundles: vec![] };
         }
         Some(Proposal { content, commitment: commitment(height), rejected: vec![] })
@@ -115,6 +116,8 @@ pub struct Cluster {
     pub block_millis: u64,
     pub recorders: Vec<Arc<Recorder>>,
     pub running: Vec<Option<Sequencer>>,
+    pub epoch_blocks: u64,
+    guards: Vec<Option<Arc<Guard>>>,
     keys: Vec<ValidatorKeys>,
     ports: Vec<u16>,
     root: PathBuf,
@@ -127,6 +130,8 @@ impl Cluster {
     pub fn single_in(root: PathBuf, block_millis: u64) -> Self {
         let mut cluster = Self::new(1, block_millis);
         cluster.root = root;
+        cluster.guards = vec![None];
+        cluster.open_guard(0);
         cluster
     }
 
@@ -140,7 +145,9 @@ impl Cluster {
             .map(|(keys, port)| keys.validator(format!("127.0.0.1:{port}"), String::new()))
             .collect();
         let directory = TempDir::new().unwrap();
-        Self {
+        let mut cluster = Self {
+            epoch_blocks: 8,
+            guards: keys.iter().map(|_| None).collect(),
             committee: Committee::new(&validators, CHAIN_ID).unwrap(),
             block_millis,
             recorders: keys.iter().map(|_| Arc::default()).collect(),
@@ -149,7 +156,28 @@ impl Cluster {
             ports,
             root: directory.path().to_owned(),
             _directory: directory,
-        }
+        };
+        (0..size).for_each(|seat| cluster.open_guard(seat));
+        cluster
+    }
+
+    /// Block 0.
+    pub fn genesis(&self) -> Block {
+        Block::genesis(CHAIN_ID, 1_000, commitment(0))
+    }
+
+    /// Opens the guard of a seat again, as a new process would; makes it the first time.
+    pub fn open_guard(&mut self, seat: usize) {
+        self.guards[seat] = None;
+        let path = self.root.join(format!("validator-{seat}.guard"));
+        let genesis = self.genesis().digest();
+        let guard = if path.exists() { Guard::open(&path, genesis) } else { Guard::create(&path, genesis) };
+        self.guards[seat] = Some(Arc::new(guard.unwrap()));
+    }
+
+    /// What a seat has signed.
+    pub fn guard(&self, seat: usize) -> &Arc<Guard> {
+        self.guards[seat].as_ref().unwrap()
     }
 
     /// Keeps the directories of its validators below `root`, which outlives it.
@@ -173,6 +201,8 @@ impl Cluster {
             genesis_timestamp_millis: 1_000,
             block_millis: self.block_millis,
             limits: Limits::default(),
+            epoch_blocks: self.epoch_blocks,
+            guard: self.guard(seat).clone(),
         }
     }
 

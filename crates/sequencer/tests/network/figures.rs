@@ -37,9 +37,11 @@ fn finality(cluster: &Cluster, blocks: u64) -> Vec<u64> {
     millis
 }
 
-fn report(name: &str, block_millis: u64, blocks: u64) {
+fn report(name: &str, block_millis: u64, blocks: u64, epoch_blocks: u64) {
     let started = Instant::now();
-    let cluster = Cluster::start(4, block_millis);
+    let mut cluster = Cluster::new(4, block_millis);
+    cluster.epoch_blocks = epoch_blocks;
+    (0..4).for_each(|seat| cluster.start_seat(seat));
     cluster.wait_for(1);
     let ready = started.elapsed();
     cluster.wait_for(3);
@@ -60,13 +62,19 @@ fn report(name: &str, block_millis: u64, blocks: u64) {
 #[test]
 #[ignore = "prints figures; run alone: cargo test -p sequencer figures -- --ignored --nocapture --test-threads 1"]
 fn figures_at_200_ms() {
-    report("4 validators at 200 ms", 200, 50);
+    report("4 validators at 200 ms", 200, 64, 32);
 }
 
 #[test]
 #[ignore = "prints figures; run alone: cargo test -p sequencer figures -- --ignored --nocapture --test-threads 1"]
 fn figures_unpaced() {
-    report("4 validators unpaced", 0, 200);
+    report("4 validators unpaced", 0, 192, 32);
+}
+
+#[test]
+#[ignore = "prints figures; run alone: cargo test -p sequencer figures -- --ignored --nocapture --test-threads 1"]
+fn figures_unpaced_while_no_stake_votes() {
+    report("4 validators unpaced, no epoch ends", 0, 192, 65_536);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod cluster;
 mod durability;
 mod faults;
 mod figures;
+mod finality;
 mod ordering;
 mod startup;
 mod submissions;

@@ -1,7 +1,8 @@
 //! What the node says of itself, the block that may come, and transactions it fills.
 
 use super::*;
-use crate::rpc::{BEHIND_BLOCKS_MAX, Certificate, Checkpoints, SyncStatus, Upstream};
+use crate::rpc::{BEHIND_BLOCKS_MAX, Certificate, Checkpoints, FinalityStatus, SyncStatus, Upstream};
+use protocol::api::{CheckpointName, StakeFinality};
 
 #[tokio::test]
 async fn the_configuration_names_forks_and_precompiles() {
@@ -156,6 +157,7 @@ async fn a_node_behind_others_says_so_and_a_checkpoint_proves_a_block() {
         broadcast: world.miner.clone(),
         sync: sync.clone(),
         checkpoints: Some(Arc::new(Signed(world.chain.clone()))),
+        finality: FinalityStatus::default(),
     };
     let server = serve(([127, 0, 0, 1], 0).into(), world.chain.clone(), upstream, RpcLimits::default()).await.unwrap();
     let world = World { server, ..world };
@@ -168,4 +170,42 @@ async fn a_node_behind_others_says_so_and_a_checkpoint_proves_a_block() {
     assert_eq!(checkpoint["block"]["hash"], json!(world.chain.head().hash));
     assert_eq!(checkpoint["sequencerHeader"], json!(Bytes::from_static(b"header")));
     assert_eq!(checkpoint["certificate"], json!(Bytes::from_static(b"quorum")));
+}
+
+#[tokio::test]
+async fn safe_and_finalized_are_what_the_stake_has_decided() {
+    let world = World::automatic().await;
+    for account in 1..=3 {
+        world.send(&transfer().raw(account)).await;
+    }
+    let finality = FinalityStatus::default();
+    let upstream = Upstream { finality: finality.clone(), ..Upstream::from(world.miner.clone()) };
+    let server = serve(([127, 0, 0, 1], 0).into(), world.chain.clone(), upstream, RpcLimits::default()).await.unwrap();
+    let world = World { server, ..world };
+    let number = async |tag: &str| world.get("eth_getBlockByNumber", json!([tag, false])).await["number"].clone();
+    let head = number("latest").await;
+    assert_eq!((number("safe").await, number("finalized").await), (head.clone(), head.clone()), "nobody votes");
+
+    let point = |epoch| CheckpointName { epoch, height: epoch * 2, root: Default::default() };
+    let decided = StakeFinality {
+        epoch: 2,
+        epoch_blocks: 2,
+        justified: point(1),
+        finalized: point(0),
+        ..StakeFinality::default()
+    };
+    finality.seen(decided.clone());
+    assert_eq!(
+        (number("latest").await, number("safe").await, number("finalized").await),
+        (head, "0x2".into(), "0x0".into())
+    );
+    let told = world.get("kumo_finality", json!([])).await;
+    assert_eq!(
+        (&told["rule"], &told["safe"]["number"], &told["stake"]["epochBlocks"]),
+        (&json!("ffg"), &json!("0x2"), &json!("0x2"))
+    );
+    assert_eq!(told["stake"]["justified"]["epoch"], json!("0x1"));
+    // The stake may have decided on blocks that this node has yet to execute.
+    finality.seen(StakeFinality { epoch: 90, justified: point(89), finalized: point(88), ..decided });
+    assert_eq!(number("finalized").await, number("latest").await);
 }

@@ -1,0 +1,420 @@
+//! What one validator does about finality: judge blocks, collect votes and evidence, vote itself.
+//!
+//! All of it is behind one lock that is never held while the disk is waited for: who must sign is told to the actor,
+//! which lets the guard write and brings the signature back.
+
+use super::actor::{Message, Task};
+use super::kept::KeptCheckpoint;
+use super::tracker::{Applied, JudgeError, Tracker};
+use crate::block::Block;
+use crate::ffg::{Detector, Pool, PoolError, State, VoteError, VoteSecret};
+use crate::history::{History, HistoryError};
+use crate::limits::EVIDENCE_PER_BLOCK_MAX;
+use crate::system::System;
+use parking_lot::Mutex;
+use proof::checkpoint::{Evidence, KEY_BYTES, ValidatorSet, Vote, VoteKey, VoteSignature};
+use protocol::api::StakeFinality;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, watch};
+
+/// Epochs whose votes are compared with new ones, in memory.
+const DETECTOR_EPOCHS: u64 = 1024;
+/// Epochs whose blocks are shown to the detector at start.
+pub(crate) const REPLAYED_EPOCHS: u64 = 16;
+/// Judged blocks that are not final yet; when there are more, they are judged again where needed.
+const JUDGED_MAX: usize = 256;
+/// Blocks after which an own vote that no block has counted, and evidence that no block has, are sent again.
+const RESEND_BLOCKS: u64 = 4;
+/// Evidence that waits for a block.
+const EVIDENCE_WAITING_MAX: usize = 1024;
+/// Tasks for the actor that are not begun; more are dropped and come again some blocks later.
+const TASKS_MAX: usize = 64;
+
+/// Stake after a block, as the application sees it.
+pub(crate) type Candidate<'a> = &'a dyn Fn(&Block) -> Option<ValidatorSet>;
+
+struct Judged {
+    height: u64,
+    tracker: Tracker,
+    applied: Applied,
+}
+
+/// The own vote on the current checkpoint.
+struct Own {
+    vote: Vote,
+    /// `None` while it is being signed, and for ever if the guard refused.
+    signature: Option<VoteSignature>,
+    /// Height at which it was sent last.
+    sent: u64,
+}
+
+struct Inner {
+    /// After the last final block.
+    tracker: Tracker,
+    /// By digest of the block.
+    judged: HashMap<[u8; 32], Judged>,
+    pool: Pool,
+    detector: Detector,
+    /// Votes for a checkpoint that this validator has not seen yet, one for each key of the set.
+    early: BTreeMap<[u8; KEY_BYTES], (Vote, VoteSignature)>,
+    /// Evidence that no block has yet.
+    evidence: BTreeMap<VoteKey, Evidence>,
+    own: Option<Own>,
+}
+
+/// Finality in one running validator.
+pub(crate) struct Desk {
+    secret: VoteSecret,
+    inner: Mutex<Inner>,
+    history: Arc<History>,
+    tasks: mpsc::Sender<Task>,
+    waiting: Mutex<Option<mpsc::Receiver<Task>>>,
+    /// Newest height that a quorum is known to have made final.
+    tip: AtomicU64,
+    found: AtomicU64,
+    view: watch::Sender<StakeFinality>,
+}
+
+impl Desk {
+    /// Goes on from `tracker`; evidence that was kept waits for a block again.
+    pub fn new(secret: VoteSecret, tracker: Tracker, history: Arc<History>) -> Result<Self, HistoryError> {
+        let (tasks, waiting) = mpsc::channel(TASKS_MAX);
+        let mut detector = Detector::new(tracker.state().parameters().domain, DETECTOR_EPOCHS);
+        detector.advance(tracker.state().epoch());
+        let kept = history.evidence(EVIDENCE_WAITING_MAX)?;
+        let view = watch::Sender::new(tracker.finality());
+        let inner = Inner {
+            evidence: kept.into_iter().map(|evidence| (evidence.key, evidence)).collect(),
+            tracker,
+            judged: HashMap::new(),
+            pool: Pool::default(),
+            detector,
+            early: BTreeMap::new(),
+            own: None,
+        };
+        Ok(Self {
+            secret,
+            inner: Mutex::new(inner),
+            history,
+            tasks,
+            waiting: Mutex::new(Some(waiting)),
+            tip: AtomicU64::new(0),
+            found: AtomicU64::new(0),
+            view,
+        })
+    }
+
+    /// What the actor has to do; only the first caller gets it.
+    pub fn tasks(&self) -> Option<mpsc::Receiver<Task>> {
+        self.waiting.lock().take()
+    }
+
+    /// The secret that votes.
+    pub const fn secret(&self) -> &VoteSecret {
+        &self.secret
+    }
+
+    /// Height of the last final block here.
+    pub fn height(&self) -> u64 {
+        self.inner.lock().tracker.height()
+    }
+
+    /// Follows what the stake has made of the final blocks.
+    pub fn view(&self) -> watch::Receiver<StakeFinality> {
+        self.view.subscribe()
+    }
+
+    /// Evidence found since the start.
+    pub fn found(&self) -> u64 {
+        self.found.load(Ordering::Relaxed)
+    }
+
+    /// The newest height that a quorum is known to have made final.
+    pub fn heard_of_tip(&self, height: u64) {
+        self.tip.fetch_max(height, Ordering::Relaxed);
+    }
+
+    /// What a block on these ancestors should carry in namespace 0. The last of them is the parent; without any, it is
+    /// the last final block.
+    pub fn collect(&self, ancestors: &[Arc<Block>], parent: [u8; 32], candidate: Candidate<'_>) -> System {
+        let mut inner = self.inner.lock();
+        let tracker = match inner.after(ancestors, parent, candidate) {
+            Ok(tracker) => tracker,
+            Err(error) => {
+                tracing::debug!(%error, "no votes for the next block");
+                return System::default();
+            }
+        };
+        let votes = match tracker.opens(tracker.height() + 1) {
+            true => Vec::new(),
+            false => inner.pool.certificates(tracker.state()),
+        };
+        let useful = |evidence: &&Evidence| tracker.check_evidence(evidence).is_ok();
+        let evidence = inner.evidence.values().filter(useful).take(EVIDENCE_PER_BLOCK_MAX).cloned().collect();
+        System { votes, evidence }
+    }
+
+    /// Whether namespace 0 of `block`, a child of the last of `ancestors`, is as it must be.
+    pub fn judge(
+        &self,
+        ancestors: &[Arc<Block>],
+        block: &Block,
+        digest: [u8; 32],
+        candidate: Candidate<'_>,
+    ) -> Result<(), JudgeError> {
+        let mut inner = self.inner.lock();
+        if inner.judged.contains_key(&digest) {
+            return Ok(());
+        }
+        let mut tracker = inner.after(ancestors, block.parent, candidate)?;
+        let stake = if tracker.opens(block.height) { candidate(block) } else { None };
+        let applied = tracker.judge(block, digest, stake.as_ref())?;
+        inner.remember(digest, Judged { height: block.height, tracker, applied });
+        Ok(())
+    }
+
+    /// Takes the next final block; one that was taken before changes nothing.
+    pub fn deliver(&self, block: &Block, candidate: Candidate<'_>) -> Result<(), String> {
+        let mut inner = self.inner.lock();
+        if block.height <= inner.tracker.height() {
+            return Ok(());
+        }
+        let applied = inner.finalize(block, candidate)?;
+        if let Some(opened) = &applied.outcome.opened {
+            let kept = KeptCheckpoint { checkpoint: opened.checkpoint, state: opened.state.clone() };
+            self.history.put_checkpoint(opened.checkpoint.epoch, kept.encode().into());
+        }
+        if let Some(finalized) = applied.outcome.finalized {
+            tracing::debug!(epoch = finalized.epoch, root = %finalized.root, "checkpoint finalised");
+        }
+        for key in &applied.convicted {
+            tracing::warn!(key = hex::encode(key.bytes()), height = block.height, "a voter is convicted");
+        }
+        let epoch = inner.tracker.state().epoch();
+        inner.detector.advance(epoch);
+        let found = inner.observe(block);
+        self.take_evidence(&mut inner, found);
+        let found = inner.advance();
+        self.take_evidence(&mut inner, found);
+        self.vote(&mut inner);
+        self.resend_evidence(&inner);
+        self.view.send_replace(inner.tracker.finality());
+        Ok(())
+    }
+
+    /// Shows a past block to the detector, at start: its votes count against those who vote again.
+    pub fn review(&self, tracker: &Tracker, block: &Block) {
+        let mut inner = self.inner.lock();
+        let found = observe(&mut inner.detector, tracker.state(), block);
+        self.take_evidence(&mut inner, found);
+    }
+
+    /// Takes a message of a peer. Whatever is false or useless changes nothing.
+    pub fn hear(&self, message: Message) -> Result<(), String> {
+        match message {
+            Message::Vote { key, vote, signature } => self.hear_vote(&key, vote, signature),
+            Message::Evidence(evidence) => self.hear_evidence(*evidence),
+        }
+    }
+
+    fn hear_vote(&self, key: &VoteKey, vote: Vote, signature: VoteSignature) -> Result<(), String> {
+        let mut inner = self.inner.lock();
+        let state = inner.tracker.state();
+        if vote.target.epoch == state.epoch() + 1 {
+            // Its sender is a block ahead. Whether it is true is seen when the checkpoint is known.
+            if state.set(vote.target.epoch).stake(key) > 0 {
+                inner.early.entry(*key.bytes()).or_insert((vote, signature));
+            }
+            return Ok(());
+        }
+        let found = inner.hear(key, vote, signature)?;
+        self.take_evidence(&mut inner, found);
+        Ok(())
+    }
+
+    fn hear_evidence(&self, evidence: Evidence) -> Result<(), String> {
+        let mut inner = self.inner.lock();
+        if inner.evidence.contains_key(&evidence.key) {
+            return Ok(());
+        }
+        inner.tracker.check_evidence(&evidence).map_err(|error| error.to_string())?;
+        self.keep_evidence(&mut inner, evidence);
+        Ok(())
+    }
+
+    /// The guard has allowed the own vote.
+    pub fn signed(&self, vote: Vote, signature: VoteSignature) {
+        let mut inner = self.inner.lock();
+        let Some(own) = inner.own.as_mut().filter(|own| own.vote == vote) else { return };
+        own.signature = Some(signature);
+        let key = self.secret.public();
+        let Inner { tracker, pool, .. } = &mut *inner;
+        if let Err(error) = pool.insert(tracker.state(), &key, vote, signature) {
+            tracing::debug!(%error, "the own vote came too late");
+        }
+        drop(inner);
+        self.order(Task::Send(Message::Vote { key: Box::new(key), vote, signature }));
+    }
+
+    /// Has the own vote on the current checkpoint signed, or sends it again.
+    fn vote(&self, inner: &mut Inner) {
+        let (key, height) = (self.secret.public(), inner.tracker.height());
+        let state = inner.tracker.state();
+        let Some(vote) = state.duty() else { return };
+        let Some(position) = state.checkpoint().1.position(&key) else { return };
+        // Nobody counts votes on a checkpoint that others have left behind.
+        let is_late = height + 2 * state.parameters().epoch_blocks < self.tip.load(Ordering::Relaxed);
+        if is_late || state.is_counted(&vote, position) {
+            return;
+        }
+        match inner.own.as_mut().filter(|own| own.vote == vote) {
+            None => {
+                inner.own = Some(Own { vote, signature: None, sent: height });
+                self.order(Task::Sign { domain: inner.tracker.state().parameters().domain, vote });
+            }
+            Some(own) => {
+                if let Some(signature) = own.signature.filter(|_| height >= own.sent + RESEND_BLOCKS) {
+                    own.sent = height;
+                    self.order(Task::Send(Message::Vote { key: Box::new(key), vote, signature }));
+                }
+            }
+        }
+    }
+
+    fn take_evidence(&self, inner: &mut Inner, found: Vec<Evidence>) {
+        for evidence in found {
+            self.found.fetch_add(1, Ordering::Relaxed);
+            let (key, epoch) = (hex::encode(evidence.key.bytes()), evidence.second.vote.target.epoch);
+            tracing::warn!(key, epoch, "a voter signed two votes that exclude each other");
+            if inner.tracker.check_evidence(&evidence).is_ok() {
+                self.order(Task::Send(Message::Evidence(Box::new(evidence.clone()))));
+                self.keep_evidence(inner, evidence);
+            }
+        }
+    }
+
+    /// On disk before anybody is told: with the next commit, which is asked for at once.
+    fn keep_evidence(&self, inner: &mut Inner, evidence: Evidence) {
+        if inner.evidence.len() >= EVIDENCE_WAITING_MAX {
+            return;
+        }
+        self.history.put_evidence(*evidence.key.bytes(), evidence.encode().into());
+        inner.evidence.insert(evidence.key, evidence);
+        self.order(Task::Commit);
+    }
+
+    fn resend_evidence(&self, inner: &Inner) {
+        if !inner.tracker.height().is_multiple_of(RESEND_BLOCKS) {
+            return;
+        }
+        for evidence in inner.evidence.values().take(EVIDENCE_PER_BLOCK_MAX) {
+            self.order(Task::Send(Message::Evidence(Box::new(evidence.clone()))));
+        }
+    }
+
+    fn order(&self, task: Task) {
+        if self.tasks.try_send(task).is_err() {
+            tracing::debug!(limit = TASKS_MAX, "too many votes and proofs wait to be sent, they come again later");
+        }
+    }
+
+    /// Makes kept evidence durable. Blocks the thread.
+    pub fn commit(&self) -> Result<(), HistoryError> {
+        self.history.commit()
+    }
+}
+
+impl Inner {
+    /// Finality after the last of `ancestors`, whose digest is `parent`; they begin above the last final block.
+    fn after(
+        &mut self,
+        ancestors: &[Arc<Block>],
+        parent: [u8; 32],
+        candidate: Candidate<'_>,
+    ) -> Result<Tracker, JudgeError> {
+        let digests: Vec<[u8; 32]> = ancestors.iter().skip(1).map(|block| block.parent).chain([parent]).collect();
+        let known = |place: &usize| self.judged.contains_key(&digests[*place]);
+        let newest = (0..ancestors.len()).rev().find(known);
+        let mut tracker =
+            newest.map_or_else(|| self.tracker.clone(), |place| self.judged[&digests[place]].tracker.clone());
+        for place in newest.map_or(0, |place| place + 1)..ancestors.len() {
+            let (block, digest) = (&ancestors[place], digests[place]);
+            let stake = if tracker.opens(block.height) { candidate(block) } else { None };
+            let applied = tracker.apply(block, digest, stake.as_ref())?;
+            self.remember(digest, Judged { height: block.height, tracker: tracker.clone(), applied });
+        }
+        Ok(tracker)
+    }
+
+    fn remember(&mut self, digest: [u8; 32], judged: Judged) {
+        if self.judged.len() >= JUDGED_MAX {
+            self.judged.clear();
+        }
+        self.judged.insert(digest, judged);
+    }
+
+    fn finalize(&mut self, block: &Block, candidate: Candidate<'_>) -> Result<Applied, String> {
+        let digest = block.digest();
+        let applied = match self.judged.remove(&digest) {
+            Some(judged) => {
+                self.tracker = judged.tracker;
+                judged.applied
+            }
+            None => {
+                let stake = if self.tracker.opens(block.height) { candidate(block) } else { None };
+                let applied = self.tracker.apply(block, digest, stake.as_ref());
+                applied.map_err(|error| format!("finality of block {}: {error}", block.height))?
+            }
+        };
+        self.judged.retain(|_, judged| judged.height > block.height);
+        Ok(applied)
+    }
+
+    /// What the votes in the last final block prove together with those before.
+    fn observe(&mut self, block: &Block) -> Vec<Evidence> {
+        observe(&mut self.detector, self.tracker.state(), block)
+    }
+
+    /// Takes a vote for a checkpoint that is known here; what it proves together with others.
+    fn hear(&mut self, key: &VoteKey, vote: Vote, signature: VoteSignature) -> Result<Vec<Evidence>, String> {
+        let state = self.tracker.state();
+        match self.pool.insert(state, key, vote, signature) {
+            Ok(false) => return Ok(Vec::new()),
+            // A vote that does not count may still contradict one that did.
+            Ok(true) | Err(PoolError::Vote(VoteError::Target { .. } | VoteError::Source { .. })) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        let Some(electorate) = state.electorate_at(vote.target.epoch) else { return Ok(Vec::new()) };
+        self.detector.observe_vote(key, vote, signature, electorate).map_err(|error| error.to_string())
+    }
+
+    /// Forgets what the last block has settled, and looks at votes that came too early.
+    fn advance(&mut self) -> Vec<Evidence> {
+        let Self { tracker, pool, early, evidence, .. } = self;
+        let epoch = tracker.state().epoch();
+        pool.advance(tracker.state());
+        evidence.retain(|key, _| tracker.accuses(key));
+        let due = early.extract_if(.., |_, (vote, _)| vote.target.epoch <= epoch).collect::<Vec<_>>();
+        let mut found = Vec::new();
+        for (key, (vote, signature)) in due {
+            let key = VoteKey::decode(&key).expect("it was decoded before");
+            match self.hear(&key, vote, signature) {
+                Ok(proven) => found.extend(proven),
+                Err(error) => tracing::debug!(error, "an early vote does not count"),
+            }
+        }
+        found
+    }
+}
+
+/// What the votes in a block prove together with those that the detector has seen; `state` is the one after the block.
+fn observe(detector: &mut Detector, state: &State, block: &Block) -> Vec<Evidence> {
+    let mut found = Vec::new();
+    for votes in System::read(&block.payload).unwrap_or_default().votes {
+        let Some(electorate) = state.electorate_at(votes.vote.target.epoch) else { continue };
+        found.extend(detector.observe(&votes, electorate).unwrap_or_default());
+    }
+    found
+}

@@ -1,0 +1,295 @@
+//! Desks of one committee over chains made by hand, and a network with a validator that votes twice.
+
+use super::actor::Message;
+use super::desk::Desk;
+use super::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError, Tracker};
+use crate::block::Block;
+use crate::content::Entry;
+use crate::engine::{CHANNEL_STAKE_VOTES, network};
+use crate::guard::Guard;
+use crate::history::History;
+use crate::system::{SYSTEM, System};
+use crate::testing::{CHAIN_ID, child, committee, genesis, keys};
+use crate::{Application as _, Config, Limits, OrderOnly, Sequencer, VerifyError};
+use commonware_p2p::{Recipients, Sender as _};
+use commonware_runtime::{IoBuf, Quota, Runner as _};
+use commonware_utils::NZU32;
+use proof::checkpoint::{Point, Vote};
+use std::sync::Arc;
+use std::time::Duration;
+
+const EPOCH_BLOCKS: u64 = 4;
+
+/// One validator's view of a chain that the test makes.
+struct Seat {
+    desk: Desk,
+    number: u64,
+    _directory: tempfile::TempDir,
+}
+
+fn seat(number: u64) -> Seat {
+    let directory = tempfile::tempdir().unwrap();
+    let history = Arc::new(History::open(&directory.path().join("history.redb")).unwrap());
+    let tracker = Tracker::genesis(&committee(), &genesis(), EPOCH_BLOCKS).unwrap();
+    let desk = Desk::new(keys(number).votes.clone(), tracker, history).unwrap();
+    Seat { desk, number, _directory: directory }
+}
+
+fn none(_: &Block) -> Option<proof::checkpoint::ValidatorSet> {
+    None
+}
+
+/// A child of `parent` with what `proposer` puts into namespace 0.
+fn next(parent: &Block, proposer: &Seat) -> Block {
+    let system = proposer.desk.collect(&[], parent.digest(), &none).encode();
+    let entries = if system.is_empty() { vec![] } else { vec![Entry::new(SYSTEM, system)] };
+    child(parent, parent.view + 1, entries)
+}
+
+/// The message with the vote of `seat` on the current checkpoint of its desk.
+fn vote(seat: &Seat, change: impl Fn(&mut Vote)) -> Option<Message> {
+    let finality = seat.desk.view().borrow().clone();
+    let point = |name: &protocol::api::CheckpointName| Point { epoch: name.epoch, root: name.root };
+    let mut vote = Vote { source: point(&finality.justified), target: point(&finality.current) };
+    if vote.source.epoch >= vote.target.epoch {
+        return None;
+    }
+    change(&mut vote);
+    let domain = super::parameters(CHAIN_ID, genesis().digest(), EPOCH_BLOCKS).domain;
+    let secret = &keys(seat.number).votes;
+    Some(Message::Vote { key: Box::new(secret.public()), vote, signature: secret.sign_unguarded(&domain, &vote) })
+}
+
+/// Lets all seats take the next block, made by seat 0, and vote on what it opened.
+fn step(seats: &[Seat], parent: &Block, voters: usize) -> Block {
+    let block = next(parent, &seats[0]);
+    for seat in seats {
+        seat.desk.judge(&[], &block, block.digest(), &none).unwrap();
+        seat.desk.deliver(&block, &none).unwrap();
+    }
+    for voter in &seats[..voters] {
+        let Some(message) = vote(voter, |_| ()) else { continue };
+        seats.iter().for_each(|seat| seat.desk.hear(message.clone()).unwrap());
+    }
+    block
+}
+
+fn run(seats: &[Seat], blocks: u64, voters: usize) -> Block {
+    (0..blocks).fold(genesis(), |parent, _| step(seats, &parent, voters))
+}
+
+#[test]
+fn a_message_is_what_it_decodes_from() {
+    let seats = [seat(0)];
+    run(&seats, EPOCH_BLOCKS, 0);
+    let message = vote(&seats[0], |_| ()).unwrap();
+    let bytes = message.encode();
+    assert_eq!(Message::decode(&bytes), Some(message));
+    for length in 0..bytes.len() {
+        assert_eq!(Message::decode(&bytes[..length]), None);
+    }
+    assert_eq!(Message::decode(&[&bytes[..], &[0]].concat()), None);
+    assert_eq!(Message::decode(&[3]), None);
+}
+
+#[test]
+fn two_of_four_do_not_finalise_and_three_do() {
+    for (voters, is_final) in [(2, false), (3, true)] {
+        let seats = [0, 1, 2, 3].map(seat);
+        run(&seats, 6 * EPOCH_BLOCKS, voters);
+        let finality = seats[3].desk.view().borrow().clone();
+        assert_eq!(finality.finalized.epoch > 0, is_final, "{voters} voters: {finality:?}");
+    }
+}
+
+#[test]
+fn what_does_not_count_is_not_voted_for() {
+    let seats = [0, 1].map(seat);
+    let parent = run(&seats, EPOCH_BLOCKS, 2);
+    let good = next(&parent, &seats[0]);
+    let votes = System::read(&good.payload).unwrap().votes;
+    assert_eq!(votes[0].signers.count(), 2);
+    let with = |votes: Vec<_>| {
+        let system = System { votes, evidence: vec![] }.encode();
+        child(&parent, parent.view + 1, vec![Entry::new(SYSTEM, system)])
+    };
+    let mut false_signature = votes[0].clone();
+    false_signature.signature = keys(3).votes.possession();
+    let mut other_target = votes[0].clone();
+    other_target.vote.target.root = [7; 32].into();
+    for (name, bad) in [
+        ("a false signature", with(vec![false_signature])),
+        ("another target", with(vec![other_target])),
+        ("twice the same", with(vec![votes[0].clone(), votes[0].clone()])),
+        ("junk", child(&parent, parent.view + 1, vec![Entry::new(SYSTEM, [bytes::Bytes::from_static(b"x")])])),
+    ] {
+        let judged = seats[1].desk.judge(&[], &bad, bad.digest(), &none);
+        assert!(judged.is_err(), "{name}");
+    }
+    seats[1].desk.judge(&[], &good, good.digest(), &none).unwrap();
+    // Blocks that open an epoch carry no votes, so that a checkpoint's state misses none.
+    let mut parent = good;
+    while (parent.height + 1) % EPOCH_BLOCKS != 0 {
+        seats.iter().for_each(|seat| seat.desk.deliver(&parent, &none).unwrap());
+        parent = child(&parent, parent.view + 1, vec![]);
+    }
+    seats.iter().for_each(|seat| seat.desk.deliver(&parent, &none).unwrap());
+    let opening =
+        child(&parent, parent.view + 1, vec![Entry::new(SYSTEM, System { votes, evidence: vec![] }.encode())]);
+    assert!(seats[1].desk.judge(&[], &opening, opening.digest(), &none).is_err());
+}
+
+#[test]
+fn blocks_that_are_not_final_yet_count_for_what_follows() {
+    let seats = [0, 1].map(seat);
+    let parent = run(&seats, EPOCH_BLOCKS, 2);
+    let first = next(&parent, &seats[0]);
+    assert!(!System::read(&first.payload).unwrap().is_empty());
+    let ancestors = [Arc::new(first.clone())];
+    assert!(seats[0].desk.collect(&ancestors, first.digest(), &none).is_empty(), "the votes are in the parent");
+    let again = child(&first, first.view + 1, first.payload.entries().to_vec());
+    assert!(seats[1].desk.judge(&ancestors, &again, again.digest(), &none).is_err(), "nobody counts twice");
+    let empty = child(&first, first.view + 1, vec![]);
+    seats[1].desk.judge(&ancestors, &empty, empty.digest(), &none).unwrap();
+}
+
+#[test]
+fn who_votes_twice_is_convicted_on_every_desk_and_leaves_the_set() {
+    let seats = [0, 1, 2, 3].map(seat);
+    let parent = run(&seats, 3 * EPOCH_BLOCKS, 4);
+    let other = vote(&seats[3], |vote| vote.target.root = [9; 32].into()).unwrap();
+    // One of them hears of it, and tells the others.
+    seats[0].desk.hear(other).unwrap();
+    assert_eq!(seats[0].desk.found(), 1);
+    let mut block = next(&parent, &seats[0]);
+    let evidence = System::read(&block.payload).unwrap().evidence;
+    assert_eq!(evidence.iter().map(|e| e.key).collect::<Vec<_>>(), [keys(3).votes.public()]);
+    let twice = System { votes: vec![], evidence: vec![evidence[0].clone(), evidence[0].clone()] }.encode();
+    let twice = child(&parent, parent.view + 1, vec![Entry::new(SYSTEM, twice)]);
+    assert!(seats[1].desk.judge(&[], &twice, twice.digest(), &none).is_err(), "nobody is convicted twice");
+    for seat in &seats {
+        seat.desk.judge(&[], &block, block.digest(), &none).unwrap();
+        seat.desk.deliver(&block, &none).unwrap();
+    }
+    for _ in 0..6 * EPOCH_BLOCKS {
+        block = step(&seats, &block, 3);
+        assert!(System::read(&block.payload).unwrap().evidence.is_empty());
+    }
+    for seat in &seats {
+        let finality = seat.desk.view().borrow().clone();
+        assert_eq!((finality.validators, finality.finalized.epoch + 2), (3, finality.epoch), "{finality:?}");
+    }
+}
+
+#[test]
+fn kept_checkpoints_decode_to_what_they_were_and_nothing_else_does() {
+    let tracker = Tracker::genesis(&committee(), &genesis(), EPOCH_BLOCKS).unwrap();
+    let (mut tracker, mut parent, mut kept) = (tracker, genesis(), None);
+    while kept.is_none() {
+        let block = child(&parent, parent.view + 1, vec![]);
+        let opened = tracker.apply(&block, block.digest(), None).unwrap().outcome.opened;
+        kept = opened.map(|opened| KeptCheckpoint { checkpoint: opened.checkpoint, state: opened.state });
+        parent = block;
+    }
+    let kept = kept.unwrap();
+    let bytes = kept.encode();
+    assert_eq!(KeptCheckpoint::decode(&bytes), Ok(kept.clone()));
+    let resumed = Tracker::resume(&kept).unwrap();
+    assert_eq!(resumed.state().commitment(), tracker.state().commitment());
+    assert_eq!(KeptCheckpoint::decode(&bytes[..100]), Err(KeptError(100)));
+    assert_eq!(KeptCheckpoint::decode(&vec![0; KEPT_BYTES_MAX + 1]), Err(KeptError(KEPT_BYTES_MAX + 1)));
+    for place in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[place] ^= 1;
+        let changed = KeptCheckpoint::decode(&changed).unwrap();
+        let resumed = Tracker::resume(&changed);
+        let differs = |tracker: Tracker| tracker.state().checkpoint().0.root() != kept.checkpoint.root();
+        assert!(resumed.is_err() || resumed.is_ok_and(differs), "byte {place}");
+    }
+}
+
+/// Three honest validators, started like any, and the keys of a fourth.
+struct Network {
+    honest: Vec<Sequencer>,
+    committee: crate::Committee,
+    listen: std::net::SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+fn three_of_four() -> Network {
+    let directory = tempfile::tempdir().unwrap();
+    let sockets: Vec<_> = (0..4).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+    let validators: Vec<_> =
+        (0..4).map(|seat| keys(seat).validator(addresses[seat as usize].to_string(), String::new())).collect();
+    let committee = crate::Committee::new(&validators, CHAIN_ID).unwrap();
+    let genesis = Block::genesis(CHAIN_ID, 1_000, OrderOnly::default().genesis_commitment()).digest();
+    drop(sockets);
+    let start = |seat: u64| {
+        let config = Config {
+            keys: keys(seat),
+            committee: committee.clone(),
+            listen: addresses[seat as usize],
+            directory: directory.path().join(format!("validator-{seat}")),
+            genesis_timestamp_millis: 1_000,
+            block_millis: 20,
+            limits: Limits::default(),
+            epoch_blocks: 8,
+            guard: Arc::new(Guard::create(&directory.path().join(format!("{seat}.guard")), genesis).unwrap()),
+        };
+        Sequencer::start(config, Arc::new(OrderOnly::default())).unwrap()
+    };
+    let honest = (0..3).map(start).collect();
+    Network { honest, committee, listen: addresses[3], _directory: directory }
+}
+
+/// Votes twice on every checkpoint until the first validator has found out.
+fn vote_twice(validators: &Network, genesis: [u8; 32]) {
+    let storage = tempfile::tempdir().unwrap();
+    let runtime = commonware_runtime::tokio::Config::new().with_storage_directory(storage.path());
+    let secret = keys(3).votes;
+    commonware_runtime::tokio::Runner::new(runtime).start(|context| async move {
+        let (mut peers, _) = network(&context, &validators.committee, &keys(3), validators.listen);
+        let (mut sender, _receiver) = peers.register(CHANNEL_STAKE_VOTES, Quota::per_second(NZU32!(64)));
+        let _running = peers.start();
+        let domain = super::parameters(CHAIN_ID, genesis, 8).domain;
+        let mut finality = validators.honest[0].finality();
+        while validators.honest[0].status().evidence == 0 {
+            let now = finality.borrow_and_update().clone();
+            let source = Point { epoch: now.justified.epoch, root: now.justified.root };
+            for root in [now.current.root, [9; 32].into()] {
+                let vote = Vote { source, target: Point { epoch: now.current.epoch, root } };
+                if vote.source.epoch < vote.target.epoch {
+                    let signature = secret.sign_unguarded(&domain, &vote);
+                    let message = Message::Vote { key: Box::new(secret.public()), vote, signature };
+                    sender.send(Recipients::All, IoBuf::from(message.encode()), false);
+                }
+            }
+            finality.changed().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_validator_that_votes_twice_is_found_by_all_and_loses_its_vote() {
+    let network = three_of_four();
+    let genesis = Block::genesis(CHAIN_ID, 1_000, OrderOnly::default().genesis_commitment()).digest();
+    vote_twice(&network, genesis);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for sequencer in &network.honest {
+        let mut finality = sequencer.finality();
+        let left = runtime.block_on(async {
+            let left = finality.wait_for(|now| now.validators == 3);
+            tokio::time::timeout(Duration::from_secs(60), left).await.map(|left| left.is_ok())
+        });
+        assert_eq!(left, Ok(true), "{:?}", sequencer.status());
+        let evidence = sequencer.vote_evidence(8).unwrap();
+        assert_eq!(evidence.len(), 1, "on every disk");
+        assert_eq!(evidence[0].key, keys(3).votes.public());
+    }
+    let blocks = network.honest[1].finalized(1, 256).unwrap();
+    let read = |certified| network.committee.verify(certified).map(|block| System::read(&block.payload).unwrap());
+    let systems = blocks.iter().map(read).collect::<Result<Vec<_>, VerifyError>>().unwrap();
+    assert_eq!(systems.iter().map(|system| system.evidence.len()).sum::<usize>(), 1, "in one block");
+    network.honest.into_iter().for_each(Sequencer::stop_blocking);
+}

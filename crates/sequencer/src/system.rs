@@ -1,0 +1,107 @@
+//! What the protocol itself puts into blocks: namespace 0, which users cannot submit to.
+//!
+//! ```text
+//! transaction = 1 ‖ certificate of votes, or 2 ‖ evidence against a voter
+//! ```
+//! Both are encoded as in [`proof::checkpoint`]. What may stand there depends on the blocks before, see
+//! [`Tracker::judge`](crate::finality::Tracker::judge).
+
+use crate::ffg::CERTIFICATES_PER_BLOCK_MAX;
+use crate::limits::EVIDENCE_PER_BLOCK_MAX;
+use crate::payload::Payload;
+use bytes::Bytes;
+use proof::checkpoint::{Certificate, CertificateError, Evidence, EvidenceError};
+
+/// Namespace of the protocol itself.
+pub const SYSTEM: u64 = 0;
+
+const VOTES: u8 = 1;
+const EVIDENCE: u8 = 2;
+
+/// Namespace 0 of a block is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SystemError {
+    /// Neither votes nor evidence.
+    #[error("system transaction {0} is neither votes (1) nor evidence (2)")]
+    Kind(usize),
+    /// Votes that do not decode.
+    #[error(transparent)]
+    Votes(#[from] CertificateError),
+    /// Evidence that does not decode.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// More than a block may have.
+    #[error("{found} {what}, a block has at most {limit}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there is.
+        found: usize,
+        /// How much there may be.
+        limit: usize,
+    },
+}
+
+/// Votes and evidence of one block, each in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct System {
+    /// Certificates of votes, at most [`CERTIFICATES_PER_BLOCK_MAX`].
+    pub votes: Vec<Certificate>,
+    /// Evidence, at most [`EVIDENCE_PER_BLOCK_MAX`].
+    pub evidence: Vec<Evidence>,
+}
+
+impl System {
+    /// Reads namespace 0 of a payload.
+    pub fn read(payload: &Payload) -> Result<Self, SystemError> {
+        let mut system = Self::default();
+        for (number, transaction) in payload.transactions(SYSTEM).iter().enumerate() {
+            match transaction.payload().split_first() {
+                Some((&VOTES, rest)) => system.votes.push(Certificate::decode(rest)?),
+                Some((&EVIDENCE, rest)) => system.evidence.push(Evidence::decode(rest)?),
+                _ => return Err(SystemError::Kind(number)),
+            }
+            limit("certificates of votes", system.votes.len(), CERTIFICATES_PER_BLOCK_MAX)?;
+            limit("pieces of evidence", system.evidence.len(), EVIDENCE_PER_BLOCK_MAX)?;
+        }
+        Ok(system)
+    }
+
+    /// The transactions, votes first.
+    pub fn encode(&self) -> Vec<Bytes> {
+        let tagged = |tag: u8, body: Vec<u8>| Bytes::from([&[tag][..], &body].concat());
+        let votes = self.votes.iter().map(|votes| tagged(VOTES, votes.encode()));
+        votes.chain(self.evidence.iter().map(|evidence| tagged(EVIDENCE, evidence.encode()))).collect()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.votes.is_empty() && self.evidence.is_empty()
+    }
+}
+
+fn limit(what: &'static str, found: usize, limit: usize) -> Result<(), SystemError> {
+    match found > limit {
+        true => Err(SystemError::TooMany { what, found, limit }),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::{Content, Entry};
+
+    fn payload(transactions: Vec<Bytes>) -> Payload {
+        Payload::new(Content { entries: vec![Entry::new(SYSTEM, transactions)], bundles: vec![] }).unwrap()
+    }
+
+    #[test]
+    fn junk_in_the_namespace_of_the_protocol_is_refused_by_kind() {
+        let read = |bytes: &'static [u8]| System::read(&payload(vec![Bytes::from_static(bytes)]));
+        assert_eq!(read(&[7]), Err(SystemError::Kind(0)));
+        assert_eq!(read(&[VOTES, 1, 2]), Err(SystemError::Votes(CertificateError::Encoding(2))));
+        assert_eq!(read(&[EVIDENCE]), Err(SystemError::Evidence(EvidenceError::Encoding(0))));
+        assert_eq!(System::read(&Payload::new(Content::default()).unwrap()), Ok(System::default()));
+    }
+}
