@@ -129,7 +129,7 @@ fn what_does_not_count_is_not_voted_for() {
     seats[1].desk.judge(&[], &good, good.digest(), &none).unwrap();
     // Blocks that open an epoch carry no votes, so that a checkpoint's state misses none.
     let mut parent = good;
-    while (parent.height + 1) % EPOCH_BLOCKS != 0 {
+    while !(parent.height + 1).is_multiple_of(EPOCH_BLOCKS) {
         seats.iter().for_each(|seat| seat.desk.deliver(&parent, &none).unwrap());
         parent = child(&parent, parent.view + 1, vec![]);
     }
