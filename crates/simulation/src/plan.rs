@@ -34,6 +34,8 @@ pub struct Plan {
     pub pace: Duration,
     /// Blocks of an epoch of the stake's finality.
     pub epoch_blocks: u64,
+    /// Whether the stake must have finalised something new at the end of each part.
+    pub finality: bool,
     /// Between any two validators, unless an event says otherwise.
     pub link: Link,
     /// Seats that run twice, with the same keys and different peers; fewer than a third.
@@ -157,7 +159,7 @@ impl Plan {
         let mut dice = Dice { rng, validators, twins: twins.clone() };
         let link = dice.link(20, 10, 20);
         let parts = (0..dice.rng.random_range(1..=3)).map(|_| dice.part()).collect();
-        Self { seed, validators, pace, epoch_blocks, link, twins, parts }
+        Self { seed, validators, pace, epoch_blocks, finality: true, link, twins, parts }
     }
 
     /// A network in which nothing happens until `blocks` are final.
@@ -165,7 +167,7 @@ impl Plan {
         let link = Link { latency: Duration::from_millis(10), jitter: Duration::from_millis(1), lost: 0 };
         let part = Part { events: Vec::new(), blocks };
         let (pace, twins) = (Duration::from_millis(200), Vec::new());
-        Self { seed: 0, validators, pace, epoch_blocks: 32, link, twins, parts: vec![part] }
+        Self { seed: 0, validators, pace, epoch_blocks: 32, finality: false, link, twins, parts: vec![part] }
     }
 
     /// Seats that run once.

@@ -429,8 +429,7 @@ impl<'a> World<'a> {
             let missing = self.missing(powered);
             let finalized =
                 |seat| powered.with(seat, |validator| validator.finality().finalized.height).unwrap_or_default();
-            let is_finalized =
-                self.plan.epoch_blocks > blocks || self.plan.honest().all(|seat| finalized(seat) > height);
+            let is_finalized = !self.plan.finality || self.plan.honest().all(|seat| finalized(seat) > height);
             if missing.is_none() && is_finalized && heights.iter().all(|height| *height >= target) {
                 return Ok(());
             }

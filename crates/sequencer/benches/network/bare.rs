@@ -166,8 +166,8 @@ pub fn run(load: Load, seconds: u64, ports: &[u16], directory: &Path) -> Result<
         let _ = tell.send(observe(&taken, seconds));
     });
     let figures = tokio::Runner::new(config).start(|context| async move {
-        for seat in 0..ports.len() {
-            start(&context, seat, &ports, load, taken[seat].clone()).await;
+        for (seat, taken) in taken.into_iter().enumerate() {
+            start(&context, seat, &ports, load, taken).await;
         }
         loop {
             context.sleep(Duration::from_millis(100)).await;

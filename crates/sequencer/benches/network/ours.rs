@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::measure::{Figures, Load, Taken, observe};
 use bytes::Bytes;
+use sequencer::guard::Guard;
 use sequencer::{
     Application, Block, Committee, Config, Content, Entry, Limits, Proposal, Propose, Sequencer, ValidatorKeys,
 };
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const CHAIN_ID: u64 = 5886;
+/// Blocks of an epoch, as in a new network.
+const EPOCH_BLOCKS: u64 = 32;
 /// Bytes of one transaction of a filled block.
 const TRANSACTION_BYTES: usize = 100_000;
 
@@ -61,6 +64,7 @@ pub fn run(load: Load, seconds: u64, seats: &[usize], ports: &[u16], directory: 
     let validators: Vec<_> =
         keys.iter().zip(ports).map(|(keys, port)| keys.validator(format!("127.0.0.1:{port}"), String::new())).collect();
     let committee = Committee::new(&validators, CHAIN_ID)?;
+    let genesis = Block::genesis(CHAIN_ID, 0, Bytes::new()).digest();
     let fillers: Vec<_> = seats.iter().map(|_| Arc::new(Filler::new(load.bytes))).collect();
     let mut running = Vec::new();
     for (seat, filler) in seats.iter().zip(&fillers) {
@@ -72,6 +76,8 @@ pub fn run(load: Load, seconds: u64, seats: &[usize], ports: &[u16], directory: 
             genesis_timestamp_millis: 0,
             block_millis: load.pace_millis,
             limits: Limits::default(),
+            epoch_blocks: EPOCH_BLOCKS,
+            guard: Arc::new(Guard::create(&directory.join(format!("{seat}.guard")), genesis)?),
         };
         running.push(Sequencer::start(config, filler.clone())?);
     }
