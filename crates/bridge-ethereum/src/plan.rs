@@ -71,14 +71,24 @@ pub enum PlanError {
         genesis: B256,
     },
     /// It started elsewhere, or one of the two was deceived.
-    #[error("epoch {epoch} is final as {there} in the contract, here as {here:?}: it started from another checkpoint")]
+    #[error("epoch {epoch} is final as {there} in the contract, here as {here}: it started from another checkpoint")]
     Diverged {
         /// Epoch.
         epoch: u64,
         /// Root in the contract.
         there: B256,
         /// Root that the node has.
-        here: Option<B256>,
+        here: B256,
+    },
+    /// Another bridge was quicker, or the node has forgotten the checkpoint.
+    #[error(
+        "epoch {epoch} is final as {there} in the contract, and the node does not have it: it is behind, or started later"
+    )]
+    Behind {
+        /// Epoch.
+        epoch: u64,
+        /// Root in the contract.
+        there: B256,
     },
     /// It has stopped.
     #[error("the contract has stopped: it saw two final checkpoints that exclude each other")]
@@ -102,7 +112,7 @@ pub enum PlanError {
 impl PlanError {
     /// Whether trying again can help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::L1(_) | Self::Finality(_))
+        matches!(self, Self::L1(_) | Self::Finality(_) | Self::Behind { .. })
     }
 }
 
@@ -122,9 +132,11 @@ impl View {
         }
         let latest = ask(l1, contract, "latest", IKumoLightClient::latestCall {}).await?;
         let finalised = Point { epoch: latest.epoch, root: latest.root };
-        let here = finality.checkpoint(finalised.epoch).await?.map(|known| known.root());
-        if here != Some(finalised.root) {
-            return Err(PlanError::Diverged { epoch: finalised.epoch, there: finalised.root, here });
+        let Point { epoch, root: there } = finalised;
+        match finality.checkpoint(epoch).await?.map(|known| known.root()) {
+            Some(here) if here == there => {}
+            Some(here) => return Err(PlanError::Diverged { epoch, there, here }),
+            None => return Err(PlanError::Behind { epoch, there }),
         }
         let justified = ask(l1, contract, "justified", IKumoLightClient::justifiedCall {}).await?;
         let points = justified.epochs.into_iter().zip(justified.roots);

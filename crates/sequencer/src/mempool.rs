@@ -14,7 +14,8 @@ use crate::limits::{
 };
 use crate::payload::{Payload, bundle_bytes, transaction_bytes};
 use crate::submission::{
-    Checked, Ended, EndedLog, Finals, Journal, Lifetime, Members, Outcome, Receipt, Record, Seats, Submission, places,
+    Checked, Ended, EndedLog, Finals, Journal, Lifetime, Members, Outcome, Place, Receipt, Record, Seats, Submission,
+    places,
 };
 use crate::system::SYSTEM;
 use bytes::Bytes;
@@ -129,6 +130,8 @@ struct Terms {
     expires: u64,
     /// Whether it is in the journal.
     is_durable: bool,
+    /// Whether another validator accepted it first.
+    is_from_peer: bool,
     /// Its number by arrival.
     arrival: u64,
     /// Who else has it on disk.
@@ -150,8 +153,8 @@ struct State {
     /// Where each waiting transaction that is in no bundle is.
     singles: HashMap<Hash, Single>,
     bundles: HashMap<Hash, (Arc<Waiting>, Terms)>,
-    /// What to look at when a height is final; what left earlier, or stays longer, is still in it.
-    deadlines: BTreeMap<u64, Vec<Hash>>,
+    /// What waits, by the last height at which it may stand.
+    deadlines: BTreeSet<(u64, Hash)>,
     transactions: usize,
     bytes: usize,
     arrivals: u64,
@@ -163,8 +166,10 @@ struct State {
     unshared: BTreeMap<u64, Hash>,
     /// The others.
     others: Seats,
-    /// Valid blocks that are not final yet.
-    including: BTreeMap<u64, Payload>,
+    /// Where things stand in valid blocks that are not final yet.
+    including: BTreeMap<u64, HashMap<Hash, Place>>,
+    /// Transactions and bytes that wait because other validators accepted them.
+    from_peers: (usize, usize),
 }
 
 /// How something comes into the mempool.
@@ -335,9 +340,14 @@ impl Mempool {
 
     /// Remembers a valid block that is not final yet.
     pub fn included(&self, height: u64, payload: &Payload) {
+        if payload.transaction_count() == 0 {
+            return;
+        }
+        // Hashed and gathered before the lock, which proposals and deliveries need, too.
+        let places = places(payload).collect();
         let mut state = self.state.lock();
-        if height > state.height && payload.transaction_count() > 0 {
-            state.including.insert(height, payload.clone());
+        if height > state.height {
+            state.including.insert(height, places);
             if state.including.len() > INCLUDING_BLOCKS_MAX {
                 state.including.pop_first();
             }
@@ -429,6 +439,11 @@ fn demand(members: &Members) -> BTreeMap<u64, (usize, usize)> {
     demand
 }
 
+/// Transactions and bytes in all namespaces.
+fn total(demand: &BTreeMap<u64, (usize, usize)>) -> (usize, usize) {
+    demand.values().fold((0, 0), |(transactions, bytes), (count, added)| (transactions + count, bytes + added))
+}
+
 impl State {
     /// Queues something unless it is known, and says what the journal must tell about it.
     fn take_in(
@@ -444,24 +459,28 @@ impl State {
         }
         if let Some(terms) = self.terms_mut(&hash) {
             let news = origin != Origin::Volatile && (!terms.is_durable || terms.expires < expires);
-            let is_later = terms.expires < expires;
-            terms.expires = terms.expires.max(expires);
+            let earlier = terms.expires;
+            terms.expires = earlier.max(expires);
             terms.is_durable |= origin != Origin::Volatile;
             if news {
                 // The others know an earlier end, if any.
                 (terms.holders, terms.next) = (Seats::default(), 0);
             }
-            let (expires, arrival) = (terms.expires, terms.arrival);
-            if news && origin == Origin::Own {
+            let (expires, arrival, holders) = (terms.expires, terms.arrival, terms.holders.clone());
+            // What came from another validator is handed on by this one from now on.
+            if origin == Origin::Own && !self.others.without(&holders).is_empty() {
                 self.unshared.insert(arrival, hash);
             }
-            if is_later {
-                self.deadlines.entry(expires).or_default().push(hash);
-            }
+            self.deadlines.remove(&(earlier, hash));
+            self.deadlines.insert((expires, hash));
             let record = news.then(|| Record::Accepted { expires, submission: checked.members.submission() });
             return Ok((Receipt { hash, expires, is_known: true }, record));
         }
-        self.check_room(limits, &demand(&checked.members))?;
+        let demand = demand(&checked.members);
+        self.check_room(limits, &demand)?;
+        if origin == Origin::Peer {
+            self.check_peers(limits, &demand)?;
+        }
         self.ended.remove(&hash);
         let submission = (origin != Origin::Volatile).then(|| checked.members.submission());
         self.put(checked, expires, origin);
@@ -471,17 +490,25 @@ impl State {
 
     /// Queues something, or gives what waits already a later end.
     fn put(&mut self, Checked { hash, members }: Checked, expires: u64, origin: Origin) {
-        self.deadlines.entry(expires).or_default().push(hash);
         if let Some(terms) = self.terms_mut(&hash) {
-            terms.expires = terms.expires.max(expires);
+            let (earlier, later) = (terms.expires, terms.expires.max(expires));
+            terms.expires = later;
+            self.deadlines.remove(&(earlier, hash));
+            self.deadlines.insert((later, hash));
             return;
+        }
+        self.deadlines.insert((expires, hash));
+        let is_from_peer = origin == Origin::Peer;
+        if is_from_peer {
+            let (transactions, bytes) = total(&demand(&members));
+            self.from_peers = (self.from_peers.0 + transactions, self.from_peers.1 + bytes);
         }
         self.arrivals += 1;
         if origin == Origin::Own {
             self.unshared.insert(self.arrivals, hash);
         }
         let is_durable = origin != Origin::Volatile;
-        let terms = Terms { expires, is_durable, arrival: self.arrivals, ..Terms::default() };
+        let terms = Terms { expires, is_durable, is_from_peer, arrival: self.arrivals, ..Terms::default() };
         match members {
             Members::Single(namespace, transaction) => self.insert(namespace, hash, transaction, terms),
             Members::Bundle(members) => self.insert_bundle(hash, members, terms),
@@ -523,9 +550,7 @@ impl State {
 
     /// What a proposal at `height` must not hold.
     fn left_out<'a>(&self, ordered: &'a HashSet<Hash>, height: u64) -> Cow<'a, HashSet<Hash>> {
-        let early = self.deadlines.range(..height).flat_map(|(_, hashes)| hashes);
-        let late: Vec<Hash> =
-            early.filter(|hash| self.terms(hash).is_some_and(|terms| terms.expires < height)).copied().collect();
+        let late: Vec<Hash> = self.deadlines.range(..(height, Hash::default())).map(|(_, hash)| *hash).collect();
         if late.is_empty() {
             return Cow::Borrowed(ordered);
         }
@@ -534,15 +559,9 @@ impl State {
 
     /// Takes out what may stand in no block above the newest final one.
     fn take_expired(&mut self) -> Vec<(Hash, Terms)> {
-        let later = self.deadlines.split_off(&(self.height + 1));
+        let later = self.deadlines.split_off(&(self.height + 1, Hash::default()));
         let due = std::mem::replace(&mut self.deadlines, later);
-        let mut expired = Vec::new();
-        for hash in due.into_values().flatten() {
-            if self.terms(&hash).is_some_and(|terms| terms.expires <= self.height) {
-                expired.extend(self.remove(&hash).map(|terms| (hash, terms)));
-            }
-        }
-        expired
+        due.into_iter().filter_map(|(_, hash)| Some((hash, self.remove(&hash)?))).collect()
     }
 
     fn status(&self, hash: &Hash, finalized_height: u64) -> SubmissionStatus {
@@ -561,10 +580,7 @@ impl State {
             status.state = SubmissionState::Pending;
             status.expires = Some(terms.expires);
             status.copies = terms.is_durable.then(|| 1 + terms.holders.count());
-            let found = self.including.iter().rev().find_map(|(height, payload)| {
-                let (_, place) = places(payload).find(|(found, _)| found == hash)?;
-                Some((*height, place))
-            });
+            let found = self.including.iter().rev().find_map(|(height, places)| Some((*height, *places.get(hash)?)));
             if let Some((height, place)) = found {
                 status.state = SubmissionState::Included;
                 (status.height, status.place) = (Some(height), Some(place.into()));
@@ -577,9 +593,19 @@ impl State {
         status
     }
 
+    /// What other validators accepted may take half of the room: the rest is for users of this one.
+    fn check_peers(&self, limits: &Limits, demand: &BTreeMap<u64, (usize, usize)>) -> Result<(), SubmitError> {
+        let (transactions, bytes) = total(demand);
+        let (waiting, waiting_bytes) = self.from_peers;
+        if waiting + transactions > limits.transactions / 2 || waiting_bytes + bytes > limits.bytes / 2 {
+            let namespaces = self.queues.len();
+            return Err(SubmitError::Full { transactions: waiting, bytes: waiting_bytes, namespaces });
+        }
+        Ok(())
+    }
+
     fn check_room(&self, limits: &Limits, demand: &BTreeMap<u64, (usize, usize)>) -> Result<(), SubmitError> {
-        let transactions: usize = demand.values().map(|(count, _)| count).sum();
-        let bytes: usize = demand.values().map(|(_, bytes)| bytes).sum();
+        let (transactions, bytes) = total(demand);
         let opened = demand.keys().filter(|namespace| !self.queues.contains_key(namespace)).count();
         let full = self.transactions + transactions > limits.transactions
             || self.bytes + bytes > limits.bytes
@@ -631,15 +657,25 @@ impl State {
     }
 
     fn remove(&mut self, hash: &Hash) -> Option<Terms> {
+        let before = (self.transactions, self.bytes);
+        let terms = self.remove_queued(hash)?;
+        self.unshared.remove(&terms.arrival);
+        self.deadlines.remove(&(terms.expires, *hash));
+        if terms.is_from_peer {
+            let (transactions, bytes) = (before.0 - self.transactions, before.1 - self.bytes);
+            self.from_peers = (self.from_peers.0 - transactions, self.from_peers.1 - bytes);
+        }
+        Some(terms)
+    }
+
+    fn remove_queued(&mut self, hash: &Hash) -> Option<Terms> {
         if let Some(Single { namespace, terms }) = self.singles.remove(hash) {
-            self.unshared.remove(&terms.arrival);
             if let Some(Item::Single(transaction)) = self.take(namespace, terms.arrival) {
                 self.discount(namespace, transaction.bytes());
             }
             return Some(terms);
         }
         let (bundle, terms) = self.bundles.remove(hash)?;
-        self.unshared.remove(&terms.arrival);
         bundle.namespaces.iter().for_each(|namespace| drop(self.take(*namespace, bundle.arrival)));
         bundle.members.iter().for_each(|(namespace, transaction)| self.discount(*namespace, transaction.bytes()));
         Some(terms)

@@ -476,7 +476,9 @@ impl Sequencer {
         let path = consensus.clone();
         let body = move || {
             run_thread(&consensus, setup, listen, ready, stopped);
-            if let Some(running) = released.write().take() {
+            // Closing waits for the disk, and whoever asks for the status must not.
+            let running = released.write().take();
+            if let Some(running) = running {
                 running.core.mempool.close();
             }
             drop(lock);

@@ -26,7 +26,7 @@ mod record;
 pub(crate) mod relay;
 
 pub(crate) use ended::{Ended, EndedLog};
-pub(crate) use finals::{Finals, places};
+pub(crate) use finals::{Finals, Place, places};
 pub use journal::JournalError;
 pub(crate) use journal::{Journal, Outcome, Writer};
 pub(crate) use record::Record;

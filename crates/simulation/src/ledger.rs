@@ -26,6 +26,8 @@ pub(crate) struct Chronicle {
     heights: BTreeMap<Hash, u64>,
     /// Checkpoints that the stake finalised: height and root, by epoch.
     finalized: BTreeMap<u64, (u64, B256)>,
+    /// Newest one of each seat.
+    newest: BTreeMap<usize, u64>,
     /// Vote keys of malicious seats.
     malicious: BTreeSet<Vec<u8>>,
     /// Evidence in blocks.
@@ -94,6 +96,9 @@ impl Chronicle {
         let broken = |what: String| (Invariant::FinalizedIsFinal, format!("seat {seat}, epoch {epoch}: {what}"));
         if height > self.height() {
             return Err(broken(format!("block {height} is finalised, {} is final", self.height())));
+        }
+        if let Some(earlier) = self.newest.insert(seat, epoch).filter(|earlier| *earlier > epoch) {
+            return Err(broken(format!("epoch {earlier} was finalised before")));
         }
         match self.finalized.insert(epoch, (height, root)) {
             Some(known) if known != (height, root) => Err(broken(format!("{known:?} was finalised, now {root}"))),
@@ -281,6 +286,21 @@ mod tests {
             (invariant, text.as_str()),
             (Invariant::BundlesAtomic, "block 1: 1 of 2 transactions of a bundle are in it")
         );
+    }
+
+    #[test]
+    fn finality_that_changes_or_goes_back_or_runs_ahead_is_noticed() {
+        let mut chronicle = Chronicle::default();
+        for height in 1..=8 {
+            chronicle.take(0, &block(height, vec![], vec![])).unwrap();
+        }
+        let at = |epoch: u64, root| CheckpointName { epoch, height: 4 * epoch, root: B256::repeat_byte(root) };
+        assert_eq!(chronicle.finalized(0, &at(1, 1)), Ok(()));
+        assert_eq!(chronicle.finalized(1, &at(2, 2)), Ok(()));
+        let broken = |result: Result<(), Broken>| result.unwrap_err().0 == Invariant::FinalizedIsFinal;
+        assert!(broken(chronicle.finalized(2, &at(1, 9))), "another root");
+        assert!(broken(chronicle.finalized(1, &at(1, 1))), "an earlier epoch of the same seat");
+        assert!(broken(chronicle.finalized(3, &at(3, 3))), "a block that is not final");
     }
 
     #[test]

@@ -457,7 +457,10 @@ impl<'a> World<'a> {
         let chronicle = self.chronicle.lock();
         let is_missing = |it: &&Acknowledged| {
             let is_final = it.hashes.iter().all(|hash| chronicle.height_of(hash).is_some());
-            !is_final && powered.state(it.seat, it.name) != Some(SubmissionState::Expired)
+            // It may say so only when the chain is behind the last height that it promised.
+            let is_over = chronicle.height() >= it.expires;
+            let is_expired = is_over && powered.state(it.seat, it.name) == Some(SubmissionState::Expired);
+            !(is_final || is_expired)
         };
         let missing = self.acknowledged.iter().find(is_missing)?;
         let (name, state) = (hex::encode(missing.name), powered.state(missing.seat, missing.name));

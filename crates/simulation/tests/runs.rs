@@ -23,3 +23,14 @@ fn the_same_seed_is_the_same_run() {
     assert!(first.0.is_ok(), "{:?}", first.0);
     assert_eq!(first, second);
 }
+
+#[test]
+fn twins_are_caught() {
+    let evidence: u64 = (0..12)
+        .map(|seed| Plan::draw(seed, Some(4)))
+        .filter(|plan| !plan.twins.is_empty())
+        .take(3)
+        .map(|plan| run(&plan, &mut |_, _, _, _| {}).unwrap_or_else(|broken| panic!("{broken}")).evidence)
+        .sum();
+    assert!(evidence > 0, "three networks with a malicious validator, and nobody saw it");
+}

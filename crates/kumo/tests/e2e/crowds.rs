@@ -74,7 +74,7 @@ fn bodies_that_are_too_large_are_refused_with_the_limit(dev: &Dev) {
     let quote = http::post(&format!("{}/v1/jobs/quote", dev.network.gateway), "application/json", vec![b' '; 2 << 20]);
     assert_eq!((quote.status, quote.content_type.as_str()), (413, "application/problem+json"));
     assert!(quote.json()["detail"].as_str().unwrap().contains("1048576"), "{}", quote.json());
-    let payload = format!("0x{}", "ab".repeat((128 << 10) + 1));
+    let payload = format!("0x{}", "ab".repeat((1 << 20) + 1));
     let body = json!({ "namespace": 7, "payload": payload }).to_string();
     let submit = http::post(&format!("{}/v1/submit/submit", dev.network.gateway), "application/json", body);
     assert!((400..500).contains(&submit.status), "{}", submit.status);

@@ -224,7 +224,9 @@ impl Desk {
         let state = inner.tracker.state();
         if vote.target.epoch == state.epoch() + 1 {
             // Its sender is a block ahead. Whether it is true is seen when the checkpoint is known.
-            if state.set(vote.target.epoch).stake(key) > 0 {
+            // Signed by who it says, so that nobody takes the place of somebody else's.
+            let is_member = state.set(vote.target.epoch).stake(key) > 0;
+            if is_member && signature.verify(key, vote.signing_root(&state.parameters().domain).as_slice()) {
                 inner.early.entry(*key.bytes()).or_insert((vote, signature));
             }
             return Ok(());
@@ -271,8 +273,10 @@ impl Desk {
         }
         match inner.own.as_mut().filter(|own| own.vote == vote) {
             None => {
-                inner.own = Some(Own { vote, signature: None, sent: height });
-                self.order(Task::Sign { domain: inner.tracker.state().parameters().domain, vote });
+                // Asked for again with the next block if there is no room for it now.
+                if self.order(Task::Sign { domain: inner.tracker.state().parameters().domain, vote }) {
+                    inner.own = Some(Own { vote, signature: None, sent: height });
+                }
             }
             Some(own) => {
                 if let Some(signature) = own.signature.filter(|_| height >= own.sent + RESEND_BLOCKS) {
@@ -314,10 +318,13 @@ impl Desk {
         }
     }
 
-    fn order(&self, task: Task) {
-        if self.tasks.try_send(task).is_err() {
+    /// Whether the task was taken.
+    fn order(&self, task: Task) -> bool {
+        let ordered = self.tasks.try_send(task).is_ok();
+        if !ordered {
             tracing::debug!(limit = TASKS_MAX, "too many votes and proofs wait to be sent, they come again later");
         }
+        ordered
     }
 
     /// Makes kept evidence durable. Blocks the thread.

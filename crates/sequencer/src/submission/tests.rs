@@ -250,7 +250,7 @@ fn a_closed_journal_acknowledges_nothing() {
 fn the_copies_of_many_groups_are_all_on_the_disk_when_told() {
     let (_directory, path) = file();
     let mempool = open(&path);
-    let told: Vec<_> = (0..200)
+    let told: Vec<_> = (1..=200)
         .map(|number| mempool.accept(vec![single(number, "t").check()], Lifetime::default()).1.unwrap())
         .collect();
     for written in told {
@@ -345,4 +345,25 @@ fn the_newest_two_full_blocks_are_always_remembered() {
     }
     let index = TRANSACTIONS_MAX as u32 - 1;
     assert_eq!(finals.place(&last(&blocks[4])), Some((5, finals::Place::Transaction(9, index))));
+}
+
+#[test]
+fn what_other_validators_accepted_leaves_half_of_the_room() {
+    let (_directory, path) = file();
+    let mempool = open(&path);
+    let limits = Limits::default();
+    let from_peer = |number: u64, count: usize| {
+        let offered = (0..count).map(|index| (single(number, &format!("{index}")).check(), 50)).collect();
+        mempool.accept_from_peer(offered).0.into_iter().filter(Result::is_ok).count()
+    };
+    let taken: usize = (1..=4).map(|namespace| from_peer(namespace, limits.namespace_transactions)).sum();
+    assert_eq!(taken, limits.transactions / 2);
+    // Users of this validator still find room, and what leaves makes room for peers again.
+    accept(&mempool, single(77, "own"), 50);
+    let content = mempool.candidates(&HashSet::new(), 1 << 16, 1);
+    let payload = Payload::new(content).unwrap();
+    let ordered = payload.transaction_count();
+    mempool.finalized(1, &payload);
+    assert!(ordered > 1);
+    assert_eq!(from_peer(5, limits.namespace_transactions), ordered - 1, "all but the own one were of peers");
 }
