@@ -42,7 +42,7 @@ enum Command {
         #[arg(long, value_delimiter = ',', default_value = "4,16,64,128", value_parser = clap::value_parser!(u16).range(1..=256))]
         validators: Vec<u16>,
         /// Blocks that become final in each.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=10_000))]
+        #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(2..=10_000))]
         blocks: u64,
     },
 }

@@ -15,6 +15,8 @@ use eyre::{Result, eyre};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -149,13 +151,33 @@ pub fn lock_directory(dir: &Path) -> Result<std::fs::File> {
     }
 }
 
-/// A loopback port that is free now.
+/// Ports that are chosen from when nobody names one: below those that a system takes for outgoing connections, which could
+/// take a chosen one before it is listened on.
+const AUTO_PORTS: std::ops::Range<u16> = 10_000..30_000;
+
+/// A loopback port that is free now. Every call begins behind the last one, and every process somewhere else.
 ///
 /// # Errors
-/// When the system has none.
+/// When there is none, or the system gives no randomness.
 pub fn free_port() -> Result<u16> {
-    let socket = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(|e| eyre!("no free loopback port: {e}"))?;
-    Ok(socket.local_addr()?.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    static BEGIN: OnceLock<u32> = OnceLock::new();
+    let begin = match BEGIN.get() {
+        Some(begin) => *begin,
+        None => {
+            let random = getrandom::u32().map_err(|e| eyre!("no randomness for a port: {e}"))?;
+            *BEGIN.get_or_init(|| random)
+        }
+    };
+    let count = AUTO_PORTS.len() as u32;
+    for _ in 0..count {
+        let offset = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = AUTO_PORTS.start + offset as u16;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(eyre!("no free loopback port from {} to {}", AUTO_PORTS.start, AUTO_PORTS.end - 1))
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ fn bodies_that_are_too_large_are_refused_with_the_limit(dev: &Dev) {
     let body = json!({ "namespace": 7, "payload": payload }).to_string();
     let submit = http::post(&format!("{}/v1/submit/submit", dev.network.gateway), "application/json", body);
     assert!((400..500).contains(&submit.status), "{}", submit.status);
-    assert!(submit.json()["detail"].as_str().unwrap().contains("131072"), "{}", submit.json());
+    assert!(submit.json()["detail"].as_str().unwrap().contains("1048576"), "{}", submit.json());
 }
 
 fn malformed_requests_to_the_gateway_get_their_problem(dev: &Dev) {

@@ -5,7 +5,7 @@ use super::desk::Desk;
 use super::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError, Tracker};
 use crate::block::Block;
 use crate::content::Entry;
-use crate::engine::{CHANNEL_STAKE_VOTES, network};
+use crate::engine::{CHANNEL_STAKE_VOTES, CHANNELS, network, quota};
 use crate::guard::Guard;
 use crate::history::History;
 use crate::system::{SYSTEM, System};
@@ -251,6 +251,9 @@ fn vote_twice(validators: &Network, genesis: [u8; 32]) {
     commonware_runtime::tokio::Runner::new(runtime).start(|context| async move {
         let (mut peers, _) = network(&context, &validators.committee, &keys(3), validators.listen);
         let (mut sender, _receiver) = peers.register(CHANNEL_STAKE_VOTES, Quota::per_second(NZU32!(64)));
+        // Whoever does not know the other channels is disconnected with the first message there.
+        let others = CHANNELS.into_iter().filter(|channel| *channel != CHANNEL_STAKE_VOTES);
+        let _others: Vec<_> = others.map(|channel| peers.register(channel, quota(channel))).collect();
         let _running = peers.start();
         let domain = super::parameters(CHAIN_ID, genesis, 8).domain;
         let mut finality = validators.honest[0].finality();
