@@ -88,7 +88,9 @@ fn a_validator_that_was_killed_goes_on_voting_and_never_votes_twice() {
         let before = targets(&cluster, 3);
         cluster.stop_seat(3);
         cluster.open_guard(3);
-        assert_eq!(targets(&cluster, 3), before, "what was signed is on the disk");
+        // It may have signed one more before it stopped.
+        let kept = targets(&cluster, 3);
+        assert!(kept.starts_with(&before), "what was signed is on the disk: {kept:?}, before {before:?}");
         cluster.start_seat(3);
         wait_until(cluster.seat(3), |now| now.epoch > before.last().copied().unwrap_or(0) + 2);
     }
