@@ -459,20 +459,17 @@ impl State {
         }
         if let Some(terms) = self.terms_mut(&hash) {
             let news = origin != Origin::Volatile && (!terms.is_durable || terms.expires < expires);
-            let earlier = terms.expires;
-            terms.expires = earlier.max(expires);
             terms.is_durable |= origin != Origin::Volatile;
             if news {
                 // The others know an earlier end, if any.
                 (terms.holders, terms.next) = (Seats::default(), 0);
             }
-            let (expires, arrival, holders) = (terms.expires, terms.arrival, terms.holders.clone());
+            let (arrival, holders) = (terms.arrival, terms.holders.clone());
+            let expires = self.prolong(hash, expires).unwrap_or(expires);
             // What came from another validator is handed on by this one from now on.
             if origin == Origin::Own && !self.others.without(&holders).is_empty() {
                 self.unshared.insert(arrival, hash);
             }
-            self.deadlines.remove(&(earlier, hash));
-            self.deadlines.insert((expires, hash));
             let record = news.then(|| Record::Accepted { expires, submission: checked.members.submission() });
             return Ok((Receipt { hash, expires, is_known: true }, record));
         }
@@ -490,11 +487,7 @@ impl State {
 
     /// Queues something, or gives what waits already a later end.
     fn put(&mut self, Checked { hash, members }: Checked, expires: u64, origin: Origin) {
-        if let Some(terms) = self.terms_mut(&hash) {
-            let (earlier, later) = (terms.expires, terms.expires.max(expires));
-            terms.expires = later;
-            self.deadlines.remove(&(earlier, hash));
-            self.deadlines.insert((later, hash));
+        if self.prolong(hash, expires).is_some() {
             return;
         }
         self.deadlines.insert((expires, hash));
@@ -513,6 +506,17 @@ impl State {
             Members::Single(namespace, transaction) => self.insert(namespace, hash, transaction, terms),
             Members::Bundle(members) => self.insert_bundle(hash, members, terms),
         }
+    }
+
+    /// Lets something that waits stand up to `expires`, if that is later; returns its last height then.
+    fn prolong(&mut self, hash: Hash, expires: u64) -> Option<u64> {
+        let terms = self.terms_mut(&hash)?;
+        let earlier = terms.expires;
+        terms.expires = earlier.max(expires);
+        let last = terms.expires;
+        self.deadlines.remove(&(earlier, hash));
+        self.deadlines.insert((last, hash));
+        Some(last)
     }
 
     fn terms(&self, hash: &Hash) -> Option<&Terms> {
