@@ -1,4 +1,4 @@
-//! `cargo xtask clients`: what Ethereum's own clients do with a development network.
+//! `cargo xtask clients`: what clients of Ethereum and of gRPC do with a development network.
 //!
 //! Installs the locked packages below the target folder, starts `kumo dev`, and runs each flow of `examples/clients`
 //! with an account of its own. A flow prints `ok STEP`, `not ok STEP: reason` or `skip STEP: reason`, one a line.
@@ -31,13 +31,14 @@ pub struct Options {
 type Flow = (&'static str, &'static str, &'static [&'static str]);
 
 /// Each uses the account of its place, counted from 1; account 0 belongs to the network.
-const FLOWS: [Flow; 6] = [
+const FLOWS: [Flow; 7] = [
     ("cast", "bash", &["cast.sh"]),
     ("forge", "bash", &["forge.sh"]),
     ("ethers", "node", &["ethers.mjs"]),
     ("viem", "node", &["viem.mjs"]),
     ("web3.py", "venv/bin/python", &["web3_flow.py"]),
     ("hardhat", "node_modules/.bin/hardhat", &["run", "hardhat.mjs"]),
+    ("grpcio", "venv/bin/python", &["grpc_flow.py"]),
 ];
 
 /// Steps by outcome.
@@ -125,7 +126,10 @@ fn run_flow(flow: &Flow, folder: &Path, network: &Network, account: usize) -> Re
     let program = if program.contains('/') { folder.join(program) } else { program.into() };
     let mut command = Command::new(program);
     command.args(*arguments).current_dir(folder);
-    command.env("KUMO_RPC", network.rpc()).env("KUMO_KEY", network.key(account)?);
+    command
+        .env("KUMO_RPC", network.rpc())
+        .env("KUMO_VALIDATOR", network.validator())
+        .env("KUMO_KEY", network.key(account)?);
     // hardhat asks nothing and tells nobody.
     command.env("HARDHAT_DISABLE_TELEMETRY_PROMPT", "true").env("CI", "true");
     let Limited { output, success } = run_limited(&mut command, FLOW_TIME)?;

@@ -54,6 +54,11 @@ impl Network {
         self.config["rpc"].as_str().unwrap_or_default()
     }
 
+    /// URL of the first validator's node API.
+    pub fn validator(&self) -> &str {
+        self.config["validators"][0]["api"].as_str().unwrap_or_default()
+    }
+
     /// Private key of a development account, in hex.
     ///
     /// # Errors

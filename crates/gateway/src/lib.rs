@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | [`router`] | [`backend::Backend`] | people, SDKs and IPFS clients: `/v1`, `/ipfs`, `/openapi.json`, the page at `/` |
 //! | [`shard_router`] | [`backend::ShardBackend`] | gateways that keep shards on a storage node: `/shard/v1` |
-//! | [`validator_router`] | [`backend::ValidatorBackend`] | whoever follows or feeds the sequencer: `/seq/v1`, `/v0`, `/v1` |
+//! | [`validator_router`] | [`backend::ValidatorBackend`] | whoever follows or feeds the sequencer: `/seq/v1`, `/v0`, `/v1`, [`grpc`] |
 //!
 //! The program implements the traits and starts a [`server`]; [`client`] speaks to the two node APIs. Every error is a
 //! [problem document](problem). Nothing here decides anything about jobs, files or blocks.
@@ -24,6 +24,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod grpc;
 pub mod problem;
 pub mod server;
 

@@ -1,21 +1,23 @@
 //! The node API of a validator: submit opaque transactions and learn what became of them, follow final blocks with their
 //! certificates, read one namespace with proofs.
 
-mod namespaces;
+pub(crate) mod namespaces;
 pub(crate) mod streams;
-mod submit;
+pub(crate) mod submit;
 
 use crate::backend::ValidatorBackend;
 use crate::body::{self, Limits};
 use crate::config::{ValidatorConfig, WAIT_MILLIS_MAX};
 use crate::espresso;
 use crate::extract::{Height, Named, Parameters};
+use crate::grpc;
 use crate::problem::{Reply, bad_request};
 use crate::stack;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+pub(crate) use namespaces::reach;
 use protocol::api::{
     CertifiedBlock, FinalizedPage, KeptCheckpoint, SubmitAllRequest, SubmitAllResponse, ValidatorStatus,
 };
@@ -24,9 +26,9 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Most blocks in one page.
-const BLOCKS_MAX: usize = 256;
+pub(crate) const BLOCKS_MAX: usize = 256;
 /// Blocks in a page of unspecified length.
-const BLOCKS_DEFAULT: usize = 64;
+pub(crate) const BLOCKS_DEFAULT: usize = 64;
 /// A page ends before its blocks have more bytes than this, but always holds one if there is one.
 pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Most transactions in one `submit-all`.
@@ -43,8 +45,8 @@ pub(crate) struct Node {
     pub streams: Arc<Semaphore>,
 }
 
-/// The API of a validator, answered by `backend`: `/seq/v1`, the shapes of Espresso under `/v0` and `/v1`, and
-/// `/healthz`.
+/// The API of a validator, answered by `backend`: `/seq/v1`, the shapes of Espresso under `/v0` and `/v1`, [gRPC](crate::grpc),
+/// and `/healthz`.
 pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorConfig) -> Router {
     let limit = from_fn_with_state(config.request_timeout, stack::limit_time);
     let router = Router::new()
@@ -69,7 +71,21 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .merge(espresso::streams());
     let streams_max = Arc::new(Semaphore::new(config.streams_max));
     let node = Node { backend, config: Arc::new(config), streams: streams_max };
-    stack::complete(router.merge(streams).with_state(node))
+    stack::complete(router.merge(streams).with_state(node.clone()).merge(grpc::router(node)))
+}
+
+/// The first height asked for in a message: 0 stands for the first there is.
+pub(crate) fn first(from: u64) -> u64 {
+    from.max(1)
+}
+
+/// The length of a page asked for in a message: 0 stands for `default`.
+pub(crate) fn page_length(asked: u32, max: usize, default: usize) -> Reply<usize> {
+    match asked as usize {
+        0 => Ok(default),
+        asked if asked <= max => Ok(asked),
+        asked => Err(bad_request("max", asked, format!("0 to {max}")).into()),
+    }
 }
 
 async fn healthz(State(node): State<Node>) -> Reply<Json<Value>> {

@@ -7,12 +7,13 @@ use crate::problem::Reply;
 use axum::Json;
 use axum::extract::State;
 use protocol::api::{NamespaceBlock, NamespacePage};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Most blocks in one page.
-const BLOCKS_MAX: usize = 64;
+pub(crate) const BLOCKS_MAX: usize = 64;
 /// Blocks in a page of unspecified length.
-const BLOCKS_DEFAULT: usize = 16;
+pub(crate) const BLOCKS_DEFAULT: usize = 16;
 
 pub(super) async fn one(
     State(node): State<Node>,
@@ -39,19 +40,29 @@ pub(super) async fn page(
     {
         height = reached?;
     }
+    Ok(Json(NamespacePage { blocks: proofs(&node, namespace, from..=height, max).await?, height }))
+}
+
+/// The first proofs of some heights: at most `max`, and no more than a page has room for.
+pub(crate) async fn proofs(
+    node: &Node,
+    namespace: u64,
+    heights: RangeInclusive<u64>,
+    max: usize,
+) -> Reply<Vec<NamespaceBlock>> {
     let (mut blocks, mut bytes): (Vec<NamespaceBlock>, usize) = (Vec::new(), 0);
-    for next in (from..=height).take(max) {
-        let block = node.backend.namespace(next, namespace).await?;
+    for height in heights.take(max) {
+        let block = node.backend.namespace(height, namespace).await?;
         bytes += block.header.len() + block.certificate.len() + block.proof.len();
         if bytes > PAGE_BYTES_MAX && !blocks.is_empty() {
             break;
         }
         blocks.push(block);
     }
-    Ok(Json(NamespacePage { blocks, height }))
+    Ok(blocks)
 }
 
 /// Waits until `height` is final; returns the newest final one.
-pub(super) async fn reach(node: &Node, height: u64) -> Reply<u64> {
+pub(crate) async fn reach(node: &Node, height: u64) -> Reply<u64> {
     Ok(node.backend.height_above(height.saturating_sub(1)).await?)
 }

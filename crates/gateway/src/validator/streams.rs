@@ -22,7 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// Time that a client may take to take one frame.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Silence of a client after which a stream of submissions ends.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Most characters of the reason in a close frame.
 const REASON_CHARS_MAX: usize = 100;
 

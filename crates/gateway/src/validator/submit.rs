@@ -61,6 +61,21 @@ impl Node {
         let answers = self.backend.accept(submissions, lifetime).await?;
         Ok(SubmitBatchResponse { answers: answers.into_iter().map(answer).collect() })
     }
+
+    /// What became of a submission once it has come as far as `goal` or has ended otherwise, at the latest after `wait`.
+    pub(crate) async fn wait_for(&self, hash: B256, goal: SubmissionState, wait: Duration) -> Reply<SubmissionStatus> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let found = self.backend.statuses(vec![hash]).await?.pop().unwrap_or_default();
+            if found.state.has_reached(goal) {
+                return Ok(found);
+            }
+            match tokio::time::timeout_at(deadline, self.backend.height_above(found.final_height)).await {
+                Ok(height) => drop(height?),
+                Err(_) => return Ok(found),
+            }
+        }
+    }
 }
 
 pub(super) async fn single(
@@ -124,9 +139,15 @@ pub(super) async fn statuses(
     query.only(&[])?;
     let limits = node.limits("JSON body", (HASHES_MAX * 80) as u64);
     let asked: StatusesRequest = body::json(request, limits).await?;
-    match asked.hashes.len() {
-        1..=HASHES_MAX => Ok(Json(node.backend.statuses(asked.hashes).await?)),
-        count => Err(bad_request("number of hashes", count, "1 to 1024").into()),
+    check_hashes(asked.hashes.len())?;
+    Ok(Json(node.backend.statuses(asked.hashes).await?))
+}
+
+/// Refuses a question about none or too many submissions.
+pub(crate) fn check_hashes(count: usize) -> Reply<()> {
+    match count {
+        1..=HASHES_MAX => Ok(()),
+        _ => Err(bad_request("number of hashes", count, "1 to 1024").into()),
     }
 }
 
@@ -144,22 +165,20 @@ pub(super) async fn status(
         Some("finalized") => SubmissionState::Finalized,
         Some(other) => return Err(bad_request("until", other, "included, final, finalized").into()),
     };
-    let deadline = Instant::now() + wait;
-    loop {
-        let found = node.backend.statuses(vec![hash]).await?.pop().unwrap_or_default();
-        if found.state.has_reached(goal) {
-            return Ok(Json(found));
-        }
-        match tokio::time::timeout_at(deadline, node.backend.height_above(found.final_height)).await {
-            Ok(height) => drop(height?),
-            Err(_) => return Ok(Json(found)),
-        }
-    }
+    Ok(Json(node.wait_for(hash, goal, wait).await?))
 }
 
 /// The one parameter of a submission.
 fn lifetime(query: Parameters) -> Reply<Option<u64>> {
     query.only(&["lifetime"])?.number("lifetime", 1..=u64::MAX)
+}
+
+/// The same where it is part of a message.
+pub(crate) fn check_lifetime(lifetime: Option<u64>) -> Reply<Option<u64>> {
+    match lifetime {
+        Some(0) => Err(bad_request("lifetime", 0, "1 and above").into()),
+        lifetime => Ok(lifetime),
+    }
 }
 
 fn transactions(asked: Vec<SubmitRequest>) -> Vec<(u64, Bytes)> {

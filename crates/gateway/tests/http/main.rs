@@ -4,6 +4,7 @@ mod api;
 mod clients;
 mod description;
 mod files;
+mod grpc;
 mod ipfs;
 mod jobs;
 mod memory;
