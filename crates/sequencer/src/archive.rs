@@ -61,6 +61,7 @@ impl<E: Spawner> Blocks for BlockArchive<E> {
 
     async fn put(self, digest: Digest, block: &Arc<Block>) -> Result<Self, HistoryError> {
         self.0.put_block(block.height, digest.0, block.encode());
+        self.0.remember(block.clone());
         Ok(self)
     }
 
@@ -76,7 +77,7 @@ impl<E: Spawner> Blocks for BlockArchive<E> {
 
     async fn get(&self, id: Identifier<'_, Digest>) -> Result<Option<Arc<Block>>, HistoryError> {
         match height_of(&self.0, &id)? {
-            Some(height) => Ok(self.0.block(height)?.map(Arc::new)),
+            Some(height) => self.0.shared_block(height),
             None => Ok(None),
         }
     }

@@ -1,7 +1,7 @@
 //! Shards of a payload: any third of them gives it back.
 //!
 //! Reed–Solomon over GF(2¹⁶) in Leopard's basis, as `reed-solomon-simd` computes it, from the library that consensus
-//! uses already. How many shards there are follows from the size of the payload ([`Code::of`]); up to 8 KiB they are
+//! uses already. How many shards there are follows from the size of the payload ([`Code::of`]); up to 16 KiB they are
 //! copies, so that a small block pays for one hash. Wide shards are coded in strips, which bounds the memory.
 //! Source: Lin, Al-Naffouri, Han, Chung, "Novel Polynomial Basis With Fast Fourier Transform" (2016).
 

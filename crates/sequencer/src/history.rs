@@ -4,11 +4,14 @@
 //! block costs one `fsync`; a crash leaves the state before or after it. Which heights are present is kept as ranges,
 //! so that opening a long history reads a few rows.
 
+mod backend;
+
 use crate::block::{Block, Header};
 use crate::certificate::{Certificate, Finalization};
 use crate::finality::KeptCheckpoint;
 use crate::limits::{CERTIFICATE_HEADERS_MAX, CHECKPOINTS_KEPT, COMMITTEE_MAX, FINALIZED_BYTES_MAX};
 use crate::ranges::Ranges;
+use backend::Backend;
 use bytes::Bytes;
 use commonware_codec::Decode as _;
 use parking_lot::Mutex;
@@ -17,6 +20,7 @@ use protocol::api::CertifiedBlock;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What the tables hold and how; a file of another format is refused.
 ///
@@ -29,6 +33,9 @@ const FORMAT: u64 = 3;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
+/// An empty last row of [`BLOCKS`], so that a new block goes into the leaf of this one, and the long block before it need
+/// not be read for that.
+const BLOCKS_END: u64 = u64::MAX;
 const HEIGHTS: TableDefinition<[u8; 32], u64> = TableDefinition::new("heights");
 const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certificates");
 /// Kept checkpoints by epoch.
@@ -40,6 +47,10 @@ const CERTIFICATE_RANGES: TableDefinition<u64, u64> = TableDefinition::new("cert
 
 /// Memory for pages of the file.
 const CACHE_BYTES: usize = 2 * 1024 * 1024;
+/// Blocks kept in memory as they were put: the engine asks for each once more, and followers ask for the newest ones.
+const RECENT_BLOCKS_MAX: usize = 64;
+/// Bytes of their payloads; one block is kept whatever it has.
+const RECENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The history of a validator cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +131,27 @@ struct State {
     pending: Pending,
     /// Present, pending ones included.
     presence: Presence,
+    recent: Recent,
+}
+
+/// The newest blocks, decoded.
+#[derive(Default)]
+struct Recent {
+    blocks: BTreeMap<u64, Arc<Block>>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn insert(&mut self, block: Arc<Block>) {
+        self.bytes += block.payload.encoded().len();
+        if let Some(before) = self.blocks.insert(block.height, block) {
+            self.bytes -= before.payload.encoded().len();
+        }
+        while self.blocks.len() > RECENT_BLOCKS_MAX || (self.bytes > RECENT_BYTES_MAX && self.blocks.len() > 1) {
+            let Some((_, oldest)) = self.blocks.pop_first() else { return };
+            self.bytes -= oldest.payload.encoded().len();
+        }
+    }
 }
 
 /// The durable history of one validator.
@@ -135,7 +167,9 @@ impl History {
     /// Opens or creates the file and repairs it after a crash.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let fail = |error: redb::Error| HistoryError::Open { path: path.to_owned(), reason: error.to_string() };
-        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(|e| fail(e.into()))?;
+        let backend = Backend::open(path).map_err(|e| fail(e.into()))?;
+        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend);
+        let database = database.map_err(|e| fail(e.into()))?;
         let found = open_format(&database).map_err(fail)?;
         if found != FORMAT {
             return Err(HistoryError::Format { path: path.to_owned(), found });
@@ -172,6 +206,11 @@ impl History {
             state.presence.blocks.insert(height);
             state.pending.blocks.insert(height, (digest, encoded));
         }
+    }
+
+    /// Keeps a block in memory for a while; it must be the one that was put at its height.
+    pub fn remember(&self, block: Arc<Block>) {
+        self.state.lock().recent.insert(block);
     }
 
     /// Buffers a finalization; ignored if its height is present.
@@ -243,6 +282,9 @@ impl History {
         {
             let mut table = transaction.open_table(BLOCKS)?;
             let mut heights = transaction.open_table(HEIGHTS)?;
+            if table.get(BLOCKS_END)?.is_none() {
+                table.insert(BLOCKS_END, &[][..])?;
+            }
             for (height, (digest, encoded)) in blocks {
                 table.insert(height, encoded.as_ref())?;
                 heights.insert(digest, height)?;
@@ -262,16 +304,33 @@ impl History {
 
     /// The encoded block of a height.
     pub fn encoded_block(&self, height: u64) -> Result<Option<Bytes>, HistoryError> {
-        if let Some((_, encoded)) = self.state.lock().pending.blocks.get(&height) {
-            return Ok(Some(encoded.clone()));
+        if height == BLOCKS_END {
+            return Ok(None);
         }
-        self.read(BLOCKS, height)
+        let (pending, recent) = {
+            let state = self.state.lock();
+            let pending = state.pending.blocks.get(&height).map(|(_, encoded)| encoded.clone());
+            (pending, state.recent.blocks.get(&height).cloned())
+        };
+        match (pending, recent) {
+            (Some(encoded), _) => Ok(Some(encoded)),
+            (None, Some(block)) => Ok(Some(block.encode())),
+            (None, None) => self.read(BLOCKS, height),
+        }
     }
 
     /// The block of a height.
     pub fn block(&self, height: u64) -> Result<Option<Block>, HistoryError> {
+        Ok(self.shared_block(height)?.map(Arc::unwrap_or_clone))
+    }
+
+    /// The block of a height, with others who hold it.
+    pub fn shared_block(&self, height: u64) -> Result<Option<Arc<Block>>, HistoryError> {
+        if let Some(block) = self.state.lock().recent.blocks.get(&height) {
+            return Ok(Some(block.clone()));
+        }
         let Some(encoded) = self.encoded_block(height)? else { return Ok(None) };
-        self.decoded(height, encoded).map(Some)
+        self.decoded(height, encoded).map(|block| Some(Arc::new(block)))
     }
 
     /// Decodes a stored block.
@@ -343,7 +402,8 @@ impl History {
     }
 
     fn header(&self, height: u64) -> Result<Header, HistoryError> {
-        let block = self.block(height)?.ok_or_else(|| self.damaged(height, "its block is missing".to_owned()))?;
+        let block =
+            self.shared_block(height)?.ok_or_else(|| self.damaged(height, "its block is missing".to_owned()))?;
         Ok(block.header())
     }
 

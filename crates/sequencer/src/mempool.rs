@@ -142,6 +142,13 @@ struct Terms {
     next: u64,
 }
 
+impl Terms {
+    /// Its place among what is handed over.
+    fn due(&self) -> (u64, u64) {
+        (self.next, self.arrival)
+    }
+}
+
 struct Single {
     namespace: u64,
     terms: Terms,
@@ -162,8 +169,9 @@ struct State {
     height: u64,
     finals: Finals,
     ended: EndedLog,
-    /// What was accepted here and is not known to be on the disks of all others, by arrival.
-    unshared: BTreeMap<u64, Hash>,
+    /// What was accepted here and is not known to be on the disks of all others, by the round in which it is handed over
+    /// next and by arrival.
+    unshared: BTreeMap<(u64, u64), Hash>,
     /// The others.
     others: Seats,
     /// Where things stand in valid blocks that are not final yet.
@@ -387,14 +395,13 @@ impl Mempool {
         hashes.iter().map(|hash| state.status(hash, finalized_height)).collect()
     }
 
-    /// What to hand over next in this `round`, in the order of arrival, as much as one message holds. Each comes again
+    /// What to hand over next in this `round`, what is due longest first, as much as one message holds. Each comes again
     /// later and later until all have it.
     pub fn to_hand_over(&self, round: u64) -> Vec<Handed> {
         let mut state = self.state.lock();
-        let State { unshared, .. } = &*state;
         let (mut handed, mut bytes): (Vec<(Hash, Handed)>, usize) = (Vec::new(), 0);
-        for hash in unshared.values() {
-            let Some(terms) = state.terms(hash).filter(|terms| terms.next <= round) else { continue };
+        for hash in state.unshared.range(..=(round, u64::MAX)).map(|(_, hash)| hash) {
+            let Some(terms) = state.terms(hash) else { continue };
             let Some(record) = state.record(hash) else { continue };
             bytes += record.bytes();
             if !handed.is_empty() && (bytes > RELAY_BYTES_MAX || handed.len() == RELAY_COUNT_MAX) {
@@ -403,10 +410,7 @@ impl Mempool {
             handed.push((*hash, Handed { lacking: state.others.without(&terms.holders), record }));
         }
         for (hash, _) in &handed {
-            if let Some(terms) = state.terms_mut(hash) {
-                terms.next = round + (1 << terms.sendings.min(SENDINGS_DOUBLED));
-                terms.sendings += 1;
-            }
+            state.hand_over_later(hash, round);
         }
         handed.into_iter().map(|(_, handed)| handed).collect()
     }
@@ -417,9 +421,9 @@ impl Mempool {
         for hash in hashes {
             let Some(terms) = state.terms_mut(hash) else { continue };
             terms.holders.insert(member);
-            let (arrival, holders) = (terms.arrival, terms.holders.clone());
+            let (due, holders) = (terms.due(), terms.holders.clone());
             if state.others.without(&holders).is_empty() {
-                state.unshared.remove(&arrival);
+                state.unshared.remove(&due);
             }
         }
     }
@@ -460,15 +464,17 @@ impl State {
         if let Some(terms) = self.terms_mut(&hash) {
             let news = origin != Origin::Volatile && (!terms.is_durable || terms.expires < expires);
             terms.is_durable |= origin != Origin::Volatile;
+            let before = terms.due();
             if news {
                 // The others know an earlier end, if any.
                 (terms.holders, terms.next) = (Seats::default(), 0);
             }
-            let (arrival, holders) = (terms.arrival, terms.holders.clone());
+            let (due, holders) = (terms.due(), terms.holders.clone());
             let expires = self.prolong(hash, expires).unwrap_or(expires);
+            let was_unshared = self.unshared.remove(&before).is_some();
             // What came from another validator is handed on by this one from now on.
-            if origin == Origin::Own && !self.others.without(&holders).is_empty() {
-                self.unshared.insert(arrival, hash);
+            if was_unshared || (origin == Origin::Own && !self.others.without(&holders).is_empty()) {
+                self.unshared.insert(due, hash);
             }
             let record = news.then(|| Record::Accepted { expires, submission: checked.members.submission() });
             return Ok((Receipt { hash, expires, is_known: true }, record));
@@ -498,7 +504,7 @@ impl State {
         }
         self.arrivals += 1;
         if origin == Origin::Own {
-            self.unshared.insert(self.arrivals, hash);
+            self.unshared.insert((0, self.arrivals), hash);
         }
         let is_durable = origin != Origin::Volatile;
         let terms = Terms { expires, is_durable, is_from_peer, arrival: self.arrivals, ..Terms::default() };
@@ -517,6 +523,17 @@ impl State {
         self.deadlines.remove(&(earlier, hash));
         self.deadlines.insert((last, hash));
         Some(last)
+    }
+
+    /// Notes that something was handed over in this `round`.
+    fn hand_over_later(&mut self, hash: &Hash, round: u64) {
+        let Some(terms) = self.terms_mut(hash) else { return };
+        let before = terms.due();
+        terms.next = round + (1 << terms.sendings.min(SENDINGS_DOUBLED));
+        terms.sendings += 1;
+        let due = terms.due();
+        self.unshared.remove(&before);
+        self.unshared.insert(due, *hash);
     }
 
     fn terms(&self, hash: &Hash) -> Option<&Terms> {
@@ -663,7 +680,7 @@ impl State {
     fn remove(&mut self, hash: &Hash) -> Option<Terms> {
         let before = (self.transactions, self.bytes);
         let terms = self.remove_queued(hash)?;
-        self.unshared.remove(&terms.arrival);
+        self.unshared.remove(&terms.due());
         self.deadlines.remove(&(terms.expires, *hash));
         if terms.is_from_peer {
             let (transactions, bytes) = (before.0 - self.transactions, before.1 - self.bytes);

@@ -19,8 +19,8 @@ fn the_size_of_the_payload_fixes_the_code() {
     let code = |bytes| Code::of(bytes).map(|code| (code.data, code.total, code.shard_bytes));
     assert_eq!(code(0), None);
     assert_eq!(code(1), Some((1, 3, 2)));
-    assert_eq!(code(SHARD_BYTES_MIN), Some((1, 3, 8_192)));
-    assert_eq!(code(SHARD_BYTES_MIN + 1), Some((2, 6, 4_098)));
+    assert_eq!(code(SHARD_BYTES_MIN), Some((1, 3, 16_384)));
+    assert_eq!(code(SHARD_BYTES_MIN + 1), Some((2, 6, 8_194)));
     assert_eq!(code(1 << 20), Some((128, 384, 8_192)));
     assert_eq!(code(PAYLOAD_BYTES_MAX as u32), Some((128, 384, 65_536)));
     assert_eq!(code(PAYLOAD_BYTES_MAX as u32 + 1), None);

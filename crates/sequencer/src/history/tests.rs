@@ -195,3 +195,28 @@ fn a_file_of_another_format_is_refused_with_its_number() {
         assert!(matches!(error, HistoryError::Format { found: named, .. } if named == found), "{error}");
     }
 }
+
+#[test]
+fn the_newest_blocks_are_kept_in_memory_within_limits() {
+    let chain = chain(RECENT_BLOCKS_MAX as u64 + 10);
+    let mut recent = Recent::default();
+    chain.iter().for_each(|block| recent.insert(Arc::new(block.clone())));
+    recent.insert(Arc::new(chain[chain.len() - 1].clone()));
+    assert_eq!(recent.blocks.len(), RECENT_BLOCKS_MAX);
+    assert_eq!(recent.blocks.last_key_value().unwrap().0, &(chain.len() as u64 - 1));
+    assert_eq!(recent.bytes, recent.blocks.values().map(|block| block.payload.encoded().len()).sum::<usize>());
+}
+
+#[test]
+fn large_blocks_in_memory_are_fewer_and_one_is_kept_whatever_it_has() {
+    let mut recent = Recent::default();
+    let long: &'static str = "t".repeat(1 << 20).leak();
+    let mut parent = genesis();
+    for view in 1..=8 {
+        let block = child(&parent, view, vec![entry(view, &[long; 5])]);
+        recent.insert(Arc::new(block.clone()));
+        parent = block;
+        assert!((1..=3).contains(&recent.blocks.len()), "three of five MiB fit");
+        assert_eq!(recent.blocks.last_key_value().unwrap().0, &view);
+    }
+}
