@@ -21,7 +21,7 @@ fn the_size_of_the_payload_fixes_the_code() {
     assert_eq!(code(1), Some((1, 3, 2)));
     assert_eq!(code(SHARD_BYTES_MIN), Some((1, 3, 16_384)));
     assert_eq!(code(SHARD_BYTES_MIN + 1), Some((2, 6, 8_194)));
-    assert_eq!(code(1 << 20), Some((128, 384, 8_192)));
+    assert_eq!(code(1 << 20), Some((64, 192, 16_384)));
     assert_eq!(code(PAYLOAD_BYTES_MAX as u32), Some((128, 384, 65_536)));
     assert_eq!(code(PAYLOAD_BYTES_MAX as u32 + 1), None);
 }
@@ -37,7 +37,7 @@ fn shards_hold_the_payload() {
 #[test]
 fn every_shard_is_proven_at_its_place_only() {
     for index in 0..12 {
-        let (root, proof) = prove(30_000, index);
+        let (root, proof) = prove(60_000, index);
         assert_eq!(proof.verify(root), Ok(&proof.shard));
         assert_eq!(ShardProof::decode(&proof.encode()).as_ref(), Ok(&proof));
         let text = serde_json::to_string(&proof).unwrap();
@@ -50,7 +50,7 @@ fn every_shard_is_proven_at_its_place_only() {
 
 #[test]
 fn what_was_changed_does_not_verify() {
-    let (root, honest) = prove(30_000, 5);
+    let (root, honest) = prove(60_000, 5);
     let changes: [Change; 6] = [
         ("other bytes", |p| p.shard = vec![0; p.shard.len()].into()),
         ("shorter", |p| p.shard = p.shard.slice(2..)),
