@@ -165,22 +165,23 @@ async fn measure(arguments: &Arguments) -> Result<Figures> {
     let works: Vec<Vec<Batch>> = works(arguments);
     let http = Client::new();
     wait_for_blocks(&http, &running.network).await?;
-    let (cpu, begin) = (running.cpu()?, Instant::now());
+    let (begun, begin) = (running.cpu()?, Instant::now());
     let posts = works.iter().enumerate().map(|(connection, batches)| {
         let api = &running.network.validators[connection % running.network.validators.len()].api;
         post_all(http.clone(), api.trim_end_matches('/').to_owned(), batches)
     });
     let posted = futures::future::try_join_all(posts).await?;
     let api = running.network.validators[0].api.trim_end_matches('/').to_owned();
-    for batches in &works {
-        if let Some(last) = batches.last() {
-            let last = last.hashes[last.hashes.len() - 1];
-            wait_until_final(&http, &api, &last).await?;
-        }
+    // The last one of each batch is seldom overtaken; asking for all of them, all the time, would be a load of its own.
+    let last: Vec<[u8; 32]> = works.iter().flatten().map(|batch| batch.hashes[batch.hashes.len() - 1]).collect();
+    wait_until_final(&http, &api, last).await?;
+    let (mut took, mut cpu) = (begin.elapsed(), running.cpu()?.saturating_sub(begun));
+    let all: Vec<[u8; 32]> = works.iter().flatten().flat_map(|batch| batch.hashes.iter().copied()).collect();
+    let rest = unfinished(&http, &api, &all).await?;
+    if !rest.is_empty() {
+        wait_until_final(&http, &api, rest).await?;
+        (took, cpu) = (begin.elapsed(), running.cpu()?.saturating_sub(begun));
     }
-    let (took, cpu) = (begin.elapsed(), running.cpu()?.saturating_sub(cpu));
-    let lost = unfinished(&http, &api, &works).await?;
-    ensure!(lost == 0, "{lost} transactions are not final though they were accepted");
     let count = arguments.transactions as f64;
     Ok(Figures {
         per_second: count / took.as_secs_f64(),
@@ -278,24 +279,35 @@ async fn states(http: &Client, api: &str, hashes: &[[u8; 32]]) -> Result<Vec<Sub
     Ok(told.into_iter().map(|status| status.state).collect())
 }
 
-async fn wait_until_final(http: &Client, api: &str, hash: &[u8; 32]) -> Result<()> {
+async fn wait_until_final(http: &Client, api: &str, mut hashes: Vec<[u8; 32]>) -> Result<()> {
     let begin = Instant::now();
-    while !is_final(states(http, api, std::slice::from_ref(hash)).await?[0]) {
-        ensure!(begin.elapsed() < WAIT, "{} is not final after {} s", hex::encode(hash), WAIT.as_secs());
+    loop {
+        hashes = unfinished(http, api, &hashes).await?;
+        if hashes.is_empty() {
+            return Ok(());
+        }
+        ensure!(begin.elapsed() < WAIT, "{} are not final after {} s", hashes.len(), WAIT.as_secs());
         tokio::time::sleep(RETRY).await;
     }
-    Ok(())
 }
 
 fn is_final(state: SubmissionState) -> bool {
     matches!(state, SubmissionState::Final | SubmissionState::Finalized)
 }
 
-async fn unfinished(http: &Client, api: &str, works: &[Vec<Batch>]) -> Result<usize> {
-    let hashes: Vec<[u8; 32]> = works.iter().flatten().flat_map(|batch| batch.hashes.iter().copied()).collect();
-    let mut unfinished = 0;
+/// Those that are not final yet. Nothing that was accepted may end otherwise here.
+async fn unfinished(http: &Client, api: &str, hashes: &[[u8; 32]]) -> Result<Vec<[u8; 32]>> {
+    let mut unfinished = Vec::new();
     for chunk in hashes.chunks(STATES) {
-        unfinished += states(http, api, chunk).await?.into_iter().filter(|state| !is_final(*state)).count();
+        for (hash, state) in chunk.iter().zip(states(http, api, chunk).await?) {
+            ensure!(
+                !matches!(state, SubmissionState::Expired | SubmissionState::Rejected),
+                "a transaction is {state:?}"
+            );
+            if !is_final(state) {
+                unfinished.push(*hash);
+            }
+        }
     }
     Ok(unfinished)
 }
