@@ -1,6 +1,6 @@
 //! The blocks of the chain: what goes into one, what comes out, and how roots are computed.
 
-use crate::transactions::block_rlp_length;
+use crate::{front::Front, transactions::block_rlp_length};
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope, proofs};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bloom, Bytes, U256};
@@ -57,6 +57,8 @@ pub struct Proposed {
     /// Indices of candidates that may become valid (nonce gap, no room, fee too low for now, already included in a
     /// pending ancestor): keep them.
     pub deferred: Vec<usize>,
+    /// How far the block comes with what was due before all candidates.
+    pub front: Front,
 }
 
 impl BlockRecord {

@@ -8,6 +8,7 @@ use crate::{
     BlockAttributes, BlockRecord, Chain, ChainError, Proposed, StateView,
     engine::Base,
     execute::{Execution, Refusal, next_header},
+    front::{Front, HEADER_BYTES_MAX},
     state::Overlay,
     transactions::{BLOCK_BYTES_MAX, TRANSACTION_GAS_MIN},
 };
@@ -22,8 +23,6 @@ use std::{
 
 /// Candidates looked at for one block; further ones are deferred unseen.
 const CANDIDATES_MAX: usize = 10_000;
-/// Bytes of a block that are not transactions, generously.
-const HEADER_BYTES_MAX: usize = 4_096;
 
 /// A decoded candidate.
 struct Candidate {
@@ -45,6 +44,7 @@ struct Verdicts {
     included: Vec<usize>,
     rejected: Vec<usize>,
     deferred: Vec<usize>,
+    front: Front,
 }
 
 impl Chain {
@@ -58,31 +58,44 @@ impl Chain {
         attributes: BlockAttributes,
         candidates: &[Bytes],
     ) -> Result<Proposed, ChainError> {
+        self.propose_after(parent, attributes, &[], candidates)
+    }
+
+    /// The same with transactions that come first, in this order: see [`Front`]. If not all of them are settled, no
+    /// candidate is in the block.
+    pub fn propose_after(
+        &self,
+        parent: B256,
+        attributes: BlockAttributes,
+        due: &[Bytes],
+        candidates: &[Bytes],
+    ) -> Result<Proposed, ChainError> {
         if self.rules().ethereum.is_some() {
             return Err(ChainError::Imported);
         }
         let base = self.base(parent).ok_or(ChainError::NotPending(parent))?;
-        let (record, overlay, verdicts) = self.build(&base, attributes, candidates)?;
+        let (record, overlay, verdicts) = self.build(&base, attributes, due, candidates)?;
         let header_rlp = alloy_rlp::encode(&record.header).into();
         let hash = self.hold(record, overlay)?;
-        let Verdicts { included, mut rejected, mut deferred } = verdicts;
+        let Verdicts { included, mut rejected, mut deferred, front } = verdicts;
         rejected.sort_unstable();
         deferred.sort_unstable();
-        Ok(Proposed { hash, header_rlp, included, rejected, deferred })
+        Ok(Proposed { hash, header_rlp, included, rejected, deferred, front })
     }
 
     /// The block that a proposal on the head would give; it is kept nowhere.
     pub(crate) fn preview(&self, attributes: BlockAttributes, candidates: &[Bytes]) -> Result<BlockRecord, ChainError> {
         let head = self.head().hash;
         let base = self.base(head).ok_or(ChainError::NotPending(head))?;
-        self.build(&base, attributes, candidates).map(|(record, _, _)| record)
+        self.build(&base, attributes, &[], candidates).map(|(record, _, _)| record)
     }
 
-    /// Executes those of the candidates that fit on a block.
+    /// Executes what is due, and those of the candidates that fit, on a block.
     fn build(
         &self,
         base: &Base,
         attributes: BlockAttributes,
+        due: &[Bytes],
         candidates: &[Bytes],
     ) -> Result<(BlockRecord, Overlay, Verdicts), ChainError> {
         let (timestamp, earliest) = (attributes.timestamp, base.record.header.timestamp);
@@ -97,8 +110,10 @@ impl Chain {
         let mut queue = self.queue(&candidates[..seen], base_fee, &mut verdicts);
 
         let mut execution = Execution::start(self.rules(), base, header)?;
-        execution.expect(seen);
-        while execution.gas_left() >= TRANSACTION_GAS_MIN
+        execution.expect(due.len() + seen);
+        verdicts.front = self.settle(&mut execution, due)?;
+        while verdicts.front.taken == due.len()
+            && execution.gas_left() >= TRANSACTION_GAS_MIN
             && let Some(candidate) = queue.pop()
         {
             self.try_candidate(&mut execution, candidate, &mut verdicts)?;

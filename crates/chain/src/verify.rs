@@ -22,6 +22,19 @@ impl Chain {
         header_rlp: &[u8],
         transactions: &[Bytes],
     ) -> Result<B256, InvalidBlock> {
+        self.verify_after(parent, attributes, header_rlp, (&[], 0), transactions)
+    }
+
+    /// The same of a block that settles the first `taken` of the transactions that are `due`, see [`Front`](crate::Front).
+    /// If any are due, the block is executed also when it is pending: its hash does not say how many it settles.
+    pub fn verify_after(
+        &self,
+        parent: B256,
+        attributes: BlockAttributes,
+        header_rlp: &[u8],
+        (due, taken): (&[Bytes], usize),
+        transactions: &[Bytes],
+    ) -> Result<B256, InvalidBlock> {
         if self.rules().ethereum.is_some() {
             return Err(ChainError::Imported.into());
         }
@@ -33,7 +46,7 @@ impl Chain {
         let base = self.base(parent).ok_or(InvalidBlock::UnknownParent(parent))?;
         let expected = next_header(self.rules(), &base.record, attributes);
         check_before_execution(&header, &expected, base.record.header.timestamp)?;
-        if self.is_pending(hash) {
+        if due.is_empty() && self.is_pending(hash) {
             return check_transactions(&header, transactions).map(|()| hash);
         }
         let (count, max) = (transactions.len(), (header.gas_limit / TRANSACTION_GAS_MIN) as usize);
@@ -47,8 +60,9 @@ impl Chain {
 
         let mut execution = Execution::start(self.rules(), &base, expected)?;
         execution.expect(count);
-        for (index, recovered) in self.senders().recover_all(transactions).into_iter().enumerate() {
-            let invalid = |reason: String| InvalidBlock::Transaction { index, reason };
+        let front = self.check_front(&mut execution, due, taken, transactions)?;
+        for (index, recovered) in self.senders().recover_all(&transactions[front..]).into_iter().enumerate() {
+            let invalid = |reason: String| InvalidBlock::Transaction { index: front + index, reason };
             let transaction = recovered.map_err(|error| invalid(error.to_string()))?;
             execution.run(&transaction).map_err(|refusal| match refusal {
                 Refusal::Invalid(reason) => invalid(reason.to_string()),

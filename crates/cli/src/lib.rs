@@ -20,6 +20,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod time;
+mod tx;
 mod wallet;
 
 pub use amount::ake;
@@ -34,7 +35,7 @@ pub use time::rfc3339;
 use clap::Subcommand;
 use session::Session;
 
-/// What a user does: files, jobs, providers, wallets.
+/// What a user does: files, jobs, providers, wallets, transactions.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Store and fetch files: encrypted on this machine, erasure-coded over storage nodes
@@ -49,6 +50,9 @@ pub enum Command {
     /// Look at accounts and balances
     #[command(subcommand)]
     Wallet(wallet::Command),
+    /// Send coin, also so that nobody can read it before it is ordered
+    #[command(subcommand)]
+    Tx(tx::Command),
 }
 
 /// Runs one command; prints its result, or its failure, and says how the process should exit.
@@ -74,6 +78,7 @@ async fn perform(command: Command, session: &mut Session<'_>) -> Result<Exit, Fa
         Command::Job(command) => job::run(command, session).await,
         Command::Provider(command) => provider::run(command, session).await,
         Command::Wallet(command) => wallet::run(command, session).await,
+        Command::Tx(command) => tx::run(command, session).await,
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::chain::ChainCommand;
 use crate::dev::plan;
+use crate::lane;
 use crate::roles::validator::ChainOptions;
 use crate::settings::{Settings, Table};
 use ::chain::ChainConfig;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proof::checkpoint::Point;
-use protocol::network::EPOCH_BLOCKS_DEFAULT;
+use protocol::network::{EPOCH_BLOCKS_DEFAULT, LanePolicy};
 use std::path::PathBuf;
 
 /// A computer owned by its users: shared sequencer, EVM settlement, encrypted storage, paid and audited compute.
@@ -171,6 +172,10 @@ pub struct DevArguments {
     /// finalised; fixed when the state directory is made
     #[arg(long, default_value_t = EPOCH_BLOCKS_DEFAULT, value_name = "N")]
     pub epoch_blocks: u64,
+    /// What stands in a namespace: fcfs, encrypted or both; 1=both unless said otherwise, fcfs in all others; fixed when
+    /// the state directory is made
+    #[arg(long = "policy", value_parser = lane::policy_of, value_name = "NAMESPACE=POLICY")]
+    pub policies: Vec<(u64, LanePolicy)>,
     /// History and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
@@ -219,6 +224,7 @@ impl DevArguments {
             dishonest: self.dishonest,
             block_millis: self.block_millis,
             epoch_blocks: self.epoch_blocks,
+            policies: lane::policies(&self.policies),
             chain: self.chain.options(),
         }
     }
@@ -242,6 +248,9 @@ pub struct InitArguments {
     /// Blocks of an epoch, 2 to 65536: validators vote with their stake on its first one
     #[arg(long, default_value_t = EPOCH_BLOCKS_DEFAULT, value_name = "N")]
     pub epoch_blocks: u64,
+    /// What stands in a namespace: fcfs, encrypted or both; 1=both unless said otherwise, fcfs in all others
+    #[arg(long = "policy", value_parser = lane::policy_of, value_name = "NAMESPACE=POLICY")]
+    pub policies: Vec<(u64, LanePolicy)>,
 }
 
 /// What a node can be.

@@ -106,6 +106,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_reached_is_said_with_its_address() {
         let network = Network {
+            lane: None,
             chain_id: 5886,
             dev: true,
             rpc: "http://127.0.0.1:9".into(),

@@ -20,6 +20,7 @@ pub mod finality;
 pub mod follower;
 pub mod gateway;
 pub mod genesis;
+pub mod lane;
 pub mod locate;
 pub mod membership;
 pub mod node;

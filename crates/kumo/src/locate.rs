@@ -102,6 +102,7 @@ fn last_dev(environment: &Environment) -> Result<Network> {
 /// A network known by its addresses alone: no accounts, so nothing can be signed with built-in keys.
 fn bare(gateway: &str, rpc: &str) -> Network {
     Network {
+        lane: None,
         chain_id: 0,
         dev: false,
         rpc: rpc.to_owned(),

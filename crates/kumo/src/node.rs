@@ -96,6 +96,7 @@ pub fn init(arguments: &InitArguments) -> Result<Plan> {
         dishonest: 0,
         block_millis: arguments.block_millis,
         epoch_blocks: arguments.epoch_blocks,
+        policies: crate::lane::policies(&arguments.policies),
         ..Options::default()
     };
     plan::Plan::prepare(&arguments.dir, options)

@@ -4,10 +4,17 @@
 //! other validator executes the same transactions before it votes. All other namespaces pass through as they are. A
 //! bundle has at most one transaction in namespace 1, since the chain orders by price; it waits, whole, until that one
 //! is executed.
+//!
+//! Envelopes of the encrypted lane are ordered and not executed. What was opened of them stands in namespace 1 once more,
+//! before all other transactions, and is executed there ([`chain::Front`]), so that whoever follows the chain needs
+//! neither keys nor envelopes.
 
 use alloy_primitives::{B256, keccak256};
 use bytes::Bytes;
 use chain::{BlockAttributes, Chain, ChainError};
+use proof::lane::is_envelope;
+use protocol::network::LanePolicy;
+use sequencer::lane::Front;
 use sequencer::{Application, Block, Content, Hash, Proposal, Propose, Transaction, transaction_hash};
 use std::sync::Arc;
 
@@ -21,16 +28,28 @@ const EXECUTIONS_MAX: usize = 3;
 pub struct Settlement {
     chain: Chain,
     genesis: Bytes,
+    /// Whether envelopes stand in the namespace.
+    sealed: bool,
 }
 
 impl Settlement {
-    /// Orders for `chain`.
+    /// Orders for `chain`, whose namespace has this policy.
     ///
     /// # Errors
     /// When the chain cannot read its own block 0.
-    pub fn new(chain: Chain) -> Result<Self, ChainError> {
+    pub fn new(chain: Chain, policy: LanePolicy) -> Result<Self, ChainError> {
         let (_, header) = chain.header_by_number(0)?.ok_or(ChainError::UnknownBlock { number: 0, head: 0 })?;
-        Ok(Self { chain, genesis: alloy_rlp::encode(header).into() })
+        Ok(Self { chain, genesis: alloy_rlp::encode(header).into(), sealed: policy != LanePolicy::Fcfs })
+    }
+
+    /// Executes a block of somebody else.
+    fn judge(&self, ancestors: &[Arc<Block>], block: &Block, front: &Front<'_>) -> Result<B256, String> {
+        let is_sealed = |transaction: &Transaction| is_envelope(transaction.payload());
+        if !self.sealed && block.payload.transactions(SETTLEMENT).iter().any(is_sealed) {
+            return Err("it has an envelope, and the namespace has no encrypted lane".into());
+        }
+        self.catch_up(ancestors)?;
+        if front.due.is_empty() { execute(&self.chain, block) } else { execute_after(&self.chain, block, front) }
     }
 
     /// Executes those of `blocks` that the chain does not hold yet: after a restart, or when this validator missed a
@@ -39,7 +58,8 @@ impl Settlement {
         blocks.iter().try_for_each(|block| execute(&self.chain, block).map(|_| ()))
     }
 
-    /// Executes what fits of the candidates, and takes with them what their bundles have in other namespaces.
+    /// Executes what is due and what fits of the candidates, and takes with them what their bundles have in other
+    /// namespaces. Envelopes come along in their order.
     fn choose(&self, request: Propose<'_>) -> Result<Proposal, ChainError> {
         let attributes = BlockAttributes {
             timestamp: request.timestamp_millis / 1000,
@@ -51,14 +71,26 @@ impl Settlement {
         let unsuitable = content.bundles_in(SETTLEMENT, 2);
         let mut rejected: Vec<Hash> = names(&content, &unsuitable).collect();
         content = content.without(&unsuitable);
+        let due: Vec<alloy_primitives::Bytes> = request.due.iter().map(|opened| opened.clone().into()).collect();
         let mut executions = 0;
         loop {
             executions += 1;
-            let transactions = content.entry(SETTLEMENT).map_or(Vec::new(), |entry| evm_bytes(entry.transactions()));
-            let proposed = self.chain.propose(block_hash(request.parent), attributes, &transactions)?;
-            rejected.extend(rejections(&content, &proposed.rejected));
-            content = match content.choose(SETTLEMENT, &proposed.included) {
-                Ok(content) => return Ok(Proposal { content, commitment: proposed.header_rlp.into(), rejected }),
+            let transactions = content.entry(SETTLEMENT).map_or(&[][..], |entry| entry.transactions());
+            let (envelopes, plain): (Vec<usize>, Vec<usize>) =
+                (0..transactions.len()).partition(|index| self.sealed && is_envelope(transactions[*index].payload()));
+            let candidates: Vec<_> = plain.iter().map(|index| transactions[*index].payload().clone().into()).collect();
+            let proposed = self.chain.propose_after(block_hash(request.parent), attributes, &due, &candidates)?;
+            let among = |chosen: &[usize]| chosen.iter().map(|index| plain[*index]).collect::<Vec<_>>();
+            rejected.extend(rejections(&content, &among(&proposed.rejected)));
+            let chosen = [envelopes, among(&proposed.included)].concat();
+            content = match content.choose(SETTLEMENT, &chosen) {
+                Ok(content) => {
+                    let (taken, included) = (proposed.front.taken, proposed.front.included.len());
+                    let front = proposed.front.included.iter().map(|number| request.due[*number].clone()).collect();
+                    let content = content.with_front(SETTLEMENT, front);
+                    let commitment = proposed.header_rlp.into();
+                    return Ok(Proposal { content, commitment, rejected, taken, included });
+                }
                 Err(torn) if executions < EXECUTIONS_MAX => content.without(&torn.bundles),
                 // Without any bundle there is nothing to tear.
                 Err(_) => content.without(&content.bundles_in(SETTLEMENT, 1)),
@@ -82,9 +114,16 @@ pub fn execute(chain: &Chain, block: &Block) -> Result<B256, String> {
     if chain.is_pending(hash) || chain.head().hash == hash {
         return Ok(hash);
     }
+    execute_after(chain, block, &Front::default())
+}
+
+/// The same, and the block must settle of what is due all that can be settled.
+fn execute_after(chain: &Chain, block: &Block, front: &Front<'_>) -> Result<B256, String> {
     let parent = parent_hash(&block.commitment)?;
+    let due: Vec<alloy_primitives::Bytes> = front.due.iter().map(|opened| opened.clone().into()).collect();
     let transactions = evm_bytes(block.payload.transactions(SETTLEMENT));
-    chain.verify(parent, attributes(block), &block.commitment, &transactions).map_err(|e| e.to_string())
+    let front = (&due[..], front.taken);
+    chain.verify_after(parent, attributes(block), &block.commitment, front, &transactions).map_err(|e| e.to_string())
 }
 
 /// The parent hash inside an encoded header: its first field.
@@ -98,9 +137,10 @@ fn parent_hash(header: &[u8]) -> Result<B256, String> {
     B256::decode(&mut bytes).map_err(|e| format!("commitment is no header: {e}"))
 }
 
-/// The transactions under the EVM crates' name; no byte is copied.
+/// The transactions that are no envelopes, under the EVM crates' name; no byte is copied.
 fn evm_bytes(transactions: &[Transaction]) -> Vec<alloy_primitives::Bytes> {
-    transactions.iter().map(|transaction| transaction.payload().clone().into()).collect()
+    let plain = transactions.iter().map(Transaction::payload).filter(|payload| !is_envelope(payload));
+    plain.map(|payload| payload.clone().into()).collect()
 }
 
 /// Names of these bundles.
@@ -149,8 +189,16 @@ impl Application for Settlement {
         }
     }
 
+    fn executes(&self) -> Option<u64> {
+        Some(SETTLEMENT)
+    }
+
     fn verify(&self, ancestors: &[Arc<Block>], block: &Block) -> bool {
-        match self.catch_up(ancestors).and_then(|()| execute(&self.chain, block)) {
+        self.verify_front(ancestors, block, &Front::default())
+    }
+
+    fn verify_front(&self, ancestors: &[Arc<Block>], block: &Block, front: &Front<'_>) -> bool {
+        match self.judge(ancestors, block, front) {
             Ok(_) => true,
             Err(error) => {
                 tracing::warn!(%error, height = block.height, "refused a block");

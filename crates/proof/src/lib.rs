@@ -17,6 +17,7 @@
 //! | "this namespace has no transactions here" | namespaces root, its two neighbours | [`namespace::NamespaceProof`] |
 //! | "this transaction stands here" | namespaces root, paths | [`namespace::TransactionProof`] |
 //! | "this bundle was included whole" | bundles root, its transactions, path | [`bundle::BundleProof`] |
+//! | "this opens the envelopes for a height" | lane key, opening | [`lane::Opening`] |
 //! | "this is a shard of the payload" | erasure root, path | [`shard::ShardProof`] |
 //! | "I still hold this data" | Merkle root, challenged leaves, path | [`possession::Proof`] |
 
@@ -25,6 +26,7 @@ pub mod certificate;
 pub mod checkpoint;
 mod ed25519;
 pub mod header;
+pub mod lane;
 pub mod merkle;
 pub mod namespace;
 pub mod output;

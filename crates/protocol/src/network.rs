@@ -33,7 +33,41 @@ pub struct Network {
     /// What block 0 is made of; absent in a client's own file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis: Option<Genesis>,
+    /// The encrypted lane; absent: the network has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Lane>,
 }
+
+/// What stands in a namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LanePolicy {
+    /// Any transaction, first come, first served.
+    #[default]
+    Fcfs,
+    /// Envelopes of the encrypted lane alone.
+    Encrypted,
+    /// Envelopes, and any other transaction when no envelope is about to be opened.
+    Both,
+}
+
+/// The encrypted lane: transactions that are ordered before anybody can read them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lane {
+    /// Envelopes are for heights that are multiples of this (1..=64).
+    pub period_blocks: u64,
+    /// What stands in which namespace, at most 1,024 of them; `fcfs` in all others.
+    pub policies: BTreeMap<u64, LanePolicy>,
+    /// Who made the key, and knows all of it: `dev-dealer`, on development networks only.
+    pub dealer: String,
+    /// Commitment to the key and to the share of each validator, hex; the key is its first point.
+    pub sharing: String,
+    /// The key that senders encrypt to: a point of G1, 48 bytes, hex.
+    pub key: String,
+}
+
+/// Namespaces with a policy of their own.
+pub const LANE_POLICIES_MAX: usize = 1_024;
 
 /// An account whose key everybody knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

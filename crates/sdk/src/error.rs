@@ -5,6 +5,7 @@ use crate::client::ConnectError;
 use crate::files::FilesError;
 use crate::gateway::GatewayError;
 use crate::jobs::{BundleError, EditError, JobsError, LogsError, OutputsError, PrepareError, RunError};
+use crate::lane::SealError;
 use crate::rpc::RpcError;
 use crate::wallet::WalletError;
 
@@ -62,6 +63,9 @@ pub enum Error {
     /// Job keys.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The encrypted lane.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// Logs.
     #[error(transparent)]
     Logs(#[from] LogsError),
@@ -84,6 +88,7 @@ impl Error {
             Self::Jobs(error) => of_jobs(error),
             Self::Run(error) => of_run(error),
             Self::Bundle(error) => of_bundle(error),
+            Self::Seal(error) => of_seal(error),
             Self::Logs(error) => of_logs(error),
             Self::Outputs(error) => of_outputs(error),
         }
@@ -101,6 +106,7 @@ impl Error {
         match self {
             Self::Gateway(error)
             | Self::Connect(ConnectError::Gateway(error))
+            | Self::Seal(SealError::Gateway(error))
             | Self::Files(FilesError::Gateway(error))
             | Self::Prepare(PrepareError::Files(FilesError::Gateway(error)))
             | Self::Jobs(JobsError::Gateway(error))
@@ -109,6 +115,15 @@ impl Error {
             | Self::Outputs(OutputsError::Files(FilesError::Gateway(error))) => Some(error),
             _ => None,
         }
+    }
+}
+
+fn of_seal(error: &SealError) -> Kind {
+    match error {
+        SealError::Gateway(error) => of_gateway(error),
+        SealError::Chain(error) => of_chain(error),
+        SealError::NoLane(_) | SealError::Network { .. } | SealError::Seal(_) => Kind::Invalid,
+        SealError::Randomness(_) => Kind::Other,
     }
 }
 

@@ -296,6 +296,7 @@ pub(crate) mod tests {
     /// A network file as `kumo dev` writes it, with nothing listening.
     pub(crate) fn network(dev: bool, chain_id: u64) -> Network {
         Network {
+            lane: None,
             chain_id,
             dev,
             rpc: "http://127.0.0.1:1".into(),

@@ -8,6 +8,7 @@
 
 use crate::block::Block;
 use crate::content::Content;
+use crate::lane::Front;
 use bytes::Bytes;
 use proof::checkpoint::ValidatorSet;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Propose<'a> {
     pub randomness: [u8; 32],
     /// Waiting transactions and bundles that are in no ancestor, within the size of a proposal.
     pub candidates: Content,
+    /// Opened transactions of the encrypted lane that are due at the front of [`Application::executes`], in their order.
+    pub due: &'a [Bytes],
 }
 
 impl Propose<'_> {
@@ -43,6 +46,12 @@ pub struct Proposal {
     pub commitment: Bytes,
     /// Hashes of transactions, and names of bundles, that can never be included and leave the mempool.
     pub rejected: Vec<[u8; 32]>,
+    /// How many of those that are due the block settles: at least one if there are any, and no other transaction of that
+    /// namespace stands in a block that does not settle all.
+    pub taken: usize,
+    /// How many of these are in the content, before all other transactions of that namespace; the others cannot be
+    /// executed at their place.
+    pub included: usize,
 }
 
 /// Gives meaning to what is ordered.
@@ -56,6 +65,19 @@ pub trait Application: Send + Sync + 'static {
     /// Whether `block` is valid on `ancestors` (as in [`Propose::ancestors`]). Must be deterministic: the answer
     /// decides the vote. Signatures, sizes, order, time and randomness are checked before.
     fn verify(&self, ancestors: &[Arc<Block>], block: &Block) -> bool;
+
+    /// The namespace whose opened transactions of the encrypted lane are executed by this application; always the same.
+    /// `None`, the default: all rollups open theirs themselves.
+    fn executes(&self) -> Option<u64> {
+        None
+    }
+
+    /// As [`Application::verify`], which the default asks; also whether the block settles of `front` all that can be
+    /// settled. That what it includes was opened, in this order, is checked before.
+    fn verify_front(&self, ancestors: &[Arc<Block>], block: &Block, front: &Front<'_>) -> bool {
+        let _ = front;
+        self.verify(ancestors, block)
+    }
 
     /// Stake of the vote keys after `block`, the candidate for the epochs after it was finalised; every key must be proven
     /// to be possessed. Asked about blocks that open an epoch, after they were verified, proposed or taken, and after a

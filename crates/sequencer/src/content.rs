@@ -187,6 +187,48 @@ impl Content {
         Ok(self.rearranged(&order, |number| !leaving.contains(&number)))
     }
 
+    /// The content without the transactions that `keep` refuses, asked of each in its namespace in order. A bundle with
+    /// one of them leaves with its other ones.
+    pub fn retain(self, mut keep: impl FnMut(u64, &Transaction) -> bool) -> Self {
+        let mut gone: HashSet<Position> = HashSet::new();
+        for entry in &self.entries {
+            let refused = entry.transactions.iter().enumerate().filter(|(_, it)| !keep(entry.namespace, it));
+            gone.extend(refused.map(|(index, _)| at(entry.namespace, index)));
+        }
+        if gone.is_empty() {
+            return self;
+        }
+        let torn = |bundle: &Bundle| bundle.positions.iter().any(|position| gone.contains(position));
+        let leaving: Vec<usize> = (0..self.bundles.len()).filter(|number| torn(&self.bundles[*number])).collect();
+        gone.extend(leaving.iter().flat_map(|number| self.bundles[*number].positions.clone()));
+        let kept = |entry: &Entry| {
+            let stays = |index: &usize| !gone.contains(&at(entry.namespace, *index));
+            (entry.namespace, (0..entry.transactions.len()).filter(stays).collect())
+        };
+        let order = self.entries.iter().map(kept).collect();
+        self.rearranged(&order, |number| !leaving.contains(&number))
+    }
+
+    /// The content with `transactions` before all others of `namespace`.
+    pub fn with_front(mut self, namespace: u64, transactions: Vec<Bytes>) -> Self {
+        if transactions.is_empty() {
+            return self;
+        }
+        let moved = transactions.len() as u32;
+        let mut front: Vec<Transaction> =
+            transactions.into_iter().map(|bytes| Transaction::new(namespace, bytes)).collect();
+        match self.entries.binary_search_by_key(&namespace, Entry::namespace) {
+            Ok(place) => {
+                front.append(&mut self.entries[place].transactions);
+                self.entries[place].transactions = front;
+            }
+            Err(place) => self.entries.insert(place, Entry::of(namespace, front)),
+        }
+        let positions = self.bundles.iter_mut().flat_map(|bundle| &mut bundle.positions);
+        positions.filter(|position| position.namespace == namespace).for_each(|position| position.index += moved);
+        self
+    }
+
     /// Takes from each entry the transactions at the positions in `order`, and moves the bundles that stay along.
     fn rearranged(&self, order: &BTreeMap<u64, Vec<usize>>, stays: impl Fn(usize) -> bool) -> Self {
         let mut moved: BTreeMap<Position, u32> = BTreeMap::new();

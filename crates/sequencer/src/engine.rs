@@ -6,6 +6,7 @@
 //!                                backfill ─▶ resolver ─────────▶ marshal
 //!                                submissions ◀─▶ relay ◀─▶ mempool, journal
 //!                                stake votes ─▶ finality::actor ─▶ Desk ◀─ deliver_all
+//!                                lane shares ─▶ lane::actor ─▶ lane::Desk ◀─ deliver_all
 //! ```
 //!
 //! Consensus is commonware `simplex` (after Chan and Pass, "Simplex Consensus", 2023) with Ed25519 certificates, a
@@ -20,6 +21,7 @@ use crate::finality::actor::{self, VOTE_MESSAGE_BYTES_MAX};
 use crate::guard::Guard;
 use crate::history::History;
 use crate::keys::ValidatorKeys;
+use crate::lane::actor::{self as lane_actor, LANE_MESSAGE_BYTES_MAX};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::orderer::{Core, Orderer, deliver_all};
 use crate::submission::relay;
@@ -53,6 +55,8 @@ const MAILBOX: NonZeroUsize = NZUsize!(1024);
 const PEER_MESSAGES_PER_SECOND: NonZeroU32 = NZU32!(1024);
 /// Votes on checkpoints and pieces of evidence that one peer may send, per second: each may take a millisecond to check.
 const PEER_STAKE_VOTES_PER_SECOND: NonZeroU32 = NZU32!(16);
+/// Shares of the encrypted lane that one peer may send, per second: each takes a millisecond to check.
+const PEER_LANE_SHARES_PER_SECOND: NonZeroU32 = NZU32!(64);
 /// Blocks kept per peer until consensus asks for them.
 const BUFFERED_BLOCKS: usize = 8;
 /// Final blocks handed to the application and not yet taken.
@@ -81,8 +85,9 @@ const CHANNEL_BLOCKS: u64 = 3;
 const CHANNEL_BACKFILL: u64 = 4;
 const CHANNEL_SUBMISSIONS: u64 = 5;
 pub(crate) const CHANNEL_STAKE_VOTES: u64 = 6;
+pub(crate) const CHANNEL_LANE: u64 = 7;
 /// Every channel, in the order of [`Links::channels`].
-pub(crate) const CHANNELS: [u64; 7] = [
+pub(crate) const CHANNELS: [u64; 8] = [
     CHANNEL_VOTES,
     CHANNEL_CERTIFICATES,
     CHANNEL_RESOLVER,
@@ -90,9 +95,10 @@ pub(crate) const CHANNELS: [u64; 7] = [
     CHANNEL_BACKFILL,
     CHANNEL_SUBMISSIONS,
     CHANNEL_STAKE_VOTES,
+    CHANNEL_LANE,
 ];
 
-const _: () = assert!(VOTE_MESSAGE_BYTES_MAX <= MESSAGE_BYTES_MAX);
+const _: () = assert!(VOTE_MESSAGE_BYTES_MAX <= MESSAGE_BYTES_MAX && LANE_MESSAGE_BYTES_MAX <= MESSAGE_BYTES_MAX);
 
 /// How long a validator waits before it gives up a view.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +138,7 @@ pub(crate) struct Links<S, R, P, B> {
 pub(crate) fn quota(channel: u64) -> Quota {
     Quota::per_second(match channel {
         CHANNEL_STAKE_VOTES => PEER_STAKE_VOTES_PER_SECOND,
+        CHANNEL_LANE => PEER_LANE_SHARES_PER_SECOND,
         _ => PEER_MESSAGES_PER_SECOND,
     })
 }
@@ -243,7 +250,7 @@ where
     B: Blocker<PublicKey = ed25519::PublicKey>,
 {
     let Links { channels, peers, blocker } = links;
-    let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes] = channels;
+    let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes, shares] = channels;
     let Setup { core, history, evidence, genesis, prefix, guard } = setup;
     let public_key = core.keys.consensus.public_key();
     let scheme =
@@ -312,6 +319,8 @@ where
     let (desk, reporting) = (core.desk.clone(), core.clone());
     let tasks = desk.tasks().expect("an engine is started once for each desk");
     let stake = context.child("stake").spawn(move |context| actor::run(context, desk, guard, tasks, stake_votes));
+    let sealed = core.lane.clone();
+    let lane = context.child("lane").spawn(move |context| lane_actor::run(context, sealed, shares));
     let timeouts = Timeouts::new(core.pace);
     let orderer = Inline::new(context.child("orderer"), Orderer(core), mailbox.clone(), epocher);
     let simplex = simplex::Engine::new(
@@ -348,6 +357,7 @@ where
         ("delivery", delivery),
         ("submissions", relay),
         ("stake", stake),
+        ("lane", lane),
         ("simplex", simplex.start(votes, certificates, fetches)),
     ]
 }

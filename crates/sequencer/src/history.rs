@@ -40,6 +40,8 @@ const HEIGHTS: TableDefinition<[u8; 32], u64> = TableDefinition::new("heights");
 const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certificates");
 /// Kept checkpoints by epoch.
 const CHECKPOINTS: TableDefinition<u64, &[u8]> = TableDefinition::new("checkpoints");
+/// The encrypted lane after a block, in one row.
+const LANE: TableDefinition<u64, &[u8]> = TableDefinition::new("lane");
 /// Evidence against voters by their key.
 const EVIDENCE: TableDefinition<[u8; KEY_BYTES], &[u8]> = TableDefinition::new("evidence");
 const BLOCK_RANGES: TableDefinition<u64, u64> = TableDefinition::new("block_ranges");
@@ -108,6 +110,7 @@ struct Pending {
     certificates: BTreeMap<u64, Bytes>,
     checkpoints: BTreeMap<u64, Bytes>,
     evidence: BTreeMap<[u8; KEY_BYTES], Bytes>,
+    lane: Option<Bytes>,
 }
 
 impl Pending {
@@ -116,6 +119,7 @@ impl Pending {
             && self.certificates.is_empty()
             && self.checkpoints.is_empty()
             && self.evidence.is_empty()
+            && self.lane.is_none()
     }
 }
 
@@ -227,6 +231,20 @@ impl History {
         self.state.lock().pending.checkpoints.insert(epoch, encoded);
     }
 
+    /// Buffers the lane after a block, in place of the one before. It is durable only together with that block and all
+    /// before it, or after them.
+    pub fn put_lane(&self, encoded: Bytes) {
+        self.state.lock().pending.lane = Some(encoded);
+    }
+
+    /// The lane as it was kept last.
+    pub fn lane(&self) -> Result<Option<Bytes>, HistoryError> {
+        match self.state.lock().pending.lane.clone() {
+            Some(encoded) => Ok(Some(encoded)),
+            None => self.read(LANE, 0),
+        }
+    }
+
     /// Buffers evidence against a voter; the first one is kept.
     pub fn put_evidence(&self, key: [u8; KEY_BYTES], encoded: Bytes) {
         self.state.lock().pending.evidence.entry(key).or_insert(encoded);
@@ -273,11 +291,14 @@ impl History {
         state.pending.certificates.retain(|height, _| !pending.certificates.contains_key(height));
         state.pending.checkpoints.retain(|epoch, _| !pending.checkpoints.contains_key(epoch));
         state.pending.evidence.retain(|key, _| !pending.evidence.contains_key(key));
+        if state.pending.lane == pending.lane {
+            state.pending.lane = None;
+        }
         Ok(())
     }
 
     fn write(&self, pending: &Pending) -> Result<(), redb::Error> {
-        let Pending { blocks, certificates, checkpoints, evidence } = pending;
+        let Pending { blocks, certificates, checkpoints, evidence, lane } = pending;
         let transaction = self.database.begin_write()?;
         {
             let mut table = transaction.open_table(BLOCKS)?;
@@ -293,6 +314,9 @@ impl History {
             for (height, encoded) in certificates {
                 table.insert(height, encoded.as_ref())?;
             }
+        }
+        if let Some(encoded) = lane {
+            transaction.open_table(LANE)?.insert(0, encoded.as_ref())?;
         }
         write_checkpoints(&transaction, checkpoints)?;
         write_evidence(&transaction, evidence)?;

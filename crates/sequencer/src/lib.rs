@@ -26,6 +26,7 @@
 //!     limits: Limits::default(),
 //!     epoch_blocks: 32,
 //!     guard: Guard::create("state/validator-0/signing.guard".as_ref(), genesis)?.into(),
+//!     lane: None,
 //! };
 //! let sequencer = Sequencer::start(config, Arc::new(OrderOnly::default()))?;
 //! sequencer.submit(7, "hello".into())?;
@@ -53,6 +54,7 @@
 //! | [`fees`] | what each namespace owes |
 //! | [`ffg`] | which blocks two thirds of the stake finalise |
 //! | [`finality`], `system` | how votes get into blocks, and what blocks mean for finality |
+//! | [`lane`] | what is ordered before anybody can read it, and when it is opened |
 //! | [`guard`] | what a validator may sign after what it signed |
 //! | `sequencer` | life and death of a validator |
 //! | [`simulated`] | the same validator in a simulation |
@@ -74,6 +76,7 @@ pub mod finality;
 pub mod guard;
 mod history;
 mod keys;
+pub mod lane;
 pub mod limits;
 mod mempool;
 mod namespaces;

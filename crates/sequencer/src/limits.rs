@@ -24,8 +24,15 @@ pub const TRANSACTIONS_MAX: usize = proof::namespace::TRANSACTIONS_MAX as usize;
 /// Bundles in one block.
 pub const BUNDLES_MAX: usize = proof::bundle::BUNDLES_MAX as usize;
 
-/// Transactions of the protocol itself in one block: certificates of votes, and evidence.
-pub const SYSTEM_TRANSACTIONS_MAX: usize = crate::ffg::CERTIFICATES_PER_BLOCK_MAX + EVIDENCE_PER_BLOCK_MAX;
+/// Transactions of the protocol itself in one block: certificates of votes, evidence, records of the encrypted lane and
+/// what was opened in it.
+pub const SYSTEM_TRANSACTIONS_MAX: usize = crate::ffg::CERTIFICATES_PER_BLOCK_MAX
+    + EVIDENCE_PER_BLOCK_MAX
+    + LANE_RECORDS_MAX
+    + crate::lane::OPENED_PER_BLOCK_MAX;
+
+/// Records of the encrypted lane in one block: openings, and what is settled.
+pub const LANE_RECORDS_MAX: usize = crate::lane::OPENINGS_PER_BLOCK_MAX + 1;
 
 /// Pieces of evidence in one block; more wait for the next ones.
 pub const EVIDENCE_PER_BLOCK_MAX: usize = 4;
@@ -33,7 +40,12 @@ pub const EVIDENCE_PER_BLOCK_MAX: usize = 4;
 /// Bytes that the protocol itself takes in a payload: what users' transactions leave free.
 pub const SYSTEM_BYTES_MAX: usize = ENTRY_OVERHEAD_BYTES
     + crate::ffg::CERTIFICATES_PER_BLOCK_MAX * (1 + proof::checkpoint::CERTIFICATE_BYTES_MAX + 4)
-    + EVIDENCE_PER_BLOCK_MAX * (1 + proof::checkpoint::EVIDENCE_BYTES_MAX + 4);
+    + EVIDENCE_PER_BLOCK_MAX * (1 + proof::checkpoint::EVIDENCE_BYTES_MAX + 4)
+    + crate::lane::OPENINGS_PER_BLOCK_MAX * (2 + 8 + proof::lane::OPENING_BYTES + 4)
+    + (2 + 8 + 4)
+    + ENTRY_OVERHEAD_BYTES
+    + crate::lane::OPENED_BYTES_PER_BLOCK_MAX
+    + 4 * crate::lane::OPENED_PER_BLOCK_MAX;
 
 /// Bytes of the application's commitment in a block; an Ethereum header takes about 700.
 pub const COMMITMENT_BYTES_MAX: usize = 4096;

@@ -7,6 +7,7 @@
 //! Source of the fairness rule: max-min fair sharing by bytes, as in deficit round robin (Shreedhar, Varghese 1995).
 
 use crate::content::{Bundle, Content, Entry, Hash, Transaction};
+use crate::lane::{Fault, Rules};
 use crate::limits::{
     BUNDLES_MAX, ENTRY_OVERHEAD_BYTES, INCLUDING_BLOCKS_MAX, JOURNAL_QUEUE_BYTES_MAX, LIFETIME_BLOCKS_MAX, Limits,
     NAMESPACES_MAX, PAYLOAD_OVERHEAD_BYTES, RELAY_BYTES_MAX, RELAY_COUNT_MAX, SUBMISSIONS_MAX, SYSTEM_TRANSACTIONS_MAX,
@@ -21,6 +22,7 @@ use crate::system::SYSTEM;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use proof::bundle::{BUNDLE_BYTES_MAX, MEMBERS_MAX, MEMBERS_MIN, Position};
+use proof::lane::Envelope;
 use protocol::api::{SubmissionState, SubmissionStatus};
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -83,6 +85,10 @@ pub enum SubmitError {
     /// It could not be written to the disk. It may still be ordered.
     #[error("the submission is not on the disk: {0}")]
     Journal(Arc<str>),
+    /// The namespace does not take it, or not any more: an envelope that is late or broken, or a transaction that is none
+    /// where only envelopes stand.
+    #[error(transparent)]
+    Lane(#[from] Fault),
     /// The validator has stopped.
     #[error("the validator has stopped")]
     Stopped,
@@ -202,13 +208,15 @@ pub(crate) struct Mempool {
     limits: Limits,
     state: Mutex<State>,
     journal: OnceLock<Journal>,
+    /// Rules of the encrypted lane, if there is one.
+    sealed: OnceLock<Arc<Rules>>,
     /// Told when something was accepted that others do not have.
     news: Notify,
 }
 
 impl Mempool {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: Mutex::default(), journal: OnceLock::new(), news: Notify::new() }
+        Self { limits, state: Mutex::default(), journal: OnceLock::new(), sealed: OnceLock::new(), news: Notify::new() }
     }
 
     /// Uses `journal` from now on, and hands to `others` what is in it.
@@ -216,6 +224,30 @@ impl Mempool {
         self.state.lock().others = others;
         let is_first = self.journal.set(journal).is_ok();
         assert!(is_first, "a mempool has one journal");
+    }
+
+    /// Takes envelopes by these rules from now on: none waits longer than up to its target.
+    pub fn seal(&self, rules: Arc<Rules>) {
+        let is_first = self.sealed.set(rules).is_ok();
+        assert!(is_first, "a mempool has one lane");
+    }
+
+    /// Last height at which these may stand, which is the target of an envelope among them if that is lower.
+    fn deadline(&self, members: &Members, height: u64, expires: u64) -> Result<u64, SubmitError> {
+        let Some(rules) = self.sealed.get() else { return Ok(expires) };
+        let last = |expires: u64, namespace: u64, transaction: &Transaction| -> Result<u64, SubmitError> {
+            let target = rules.check(namespace, transaction, height + 1)?;
+            if target.is_some() {
+                Envelope::decode(transaction.payload()).and_then(|envelope| envelope.check()).map_err(Fault::from)?;
+            }
+            Ok(target.map_or(expires, |target| expires.min(target)))
+        };
+        match members {
+            Members::Single(namespace, transaction) => last(expires, *namespace, transaction),
+            Members::Bundle(members) => {
+                members.iter().try_fold(expires, |expires, (namespace, member)| last(expires, *namespace, member))
+            }
+        }
     }
 
     /// Waits until something was accepted that others do not have.
@@ -245,6 +277,7 @@ impl Mempool {
         let checked = submission.check()?;
         let mut state = self.state.lock();
         let expires = state.height + Lifetime::default().blocks();
+        let expires = self.deadline(&checked.members, state.height, expires)?;
         state.take_in(&self.limits, checked, expires, Origin::Volatile).map(|(receipt, _)| receipt.hash)
     }
 
@@ -283,7 +316,9 @@ impl Mempool {
         }
         let mut records = Vec::new();
         let take = |(checked, expires): (Result<Checked, SubmitError>, u64)| {
-            let (receipt, record) = state.take_in(&self.limits, checked?, expires, origin)?;
+            let checked = checked?;
+            let expires = self.deadline(&checked.members, state.height, expires)?;
+            let (receipt, record) = state.take_in(&self.limits, checked, expires, origin)?;
             records.extend(record);
             Ok(receipt)
         };

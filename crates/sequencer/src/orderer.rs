@@ -11,11 +11,13 @@ use crate::committee::{Committee, check_link};
 use crate::content::{Content, Entry};
 use crate::finality::desk::Desk;
 use crate::keys::ValidatorKeys;
+use crate::lane::desk::{Desk as LaneDesk, Judged, Turn};
+use crate::lane::{Fault, Front};
 use crate::limits::{ANCESTORS_MAX, CLOCK_DRIFT_MILLIS_MAX, COMMITMENT_BYTES_MAX};
 use crate::mempool::Mempool;
 use crate::payload::Payload;
 use crate::randomness;
-use crate::system::SYSTEM;
+use crate::system::{SYSTEM, is_lane_record};
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::simplex::types::Context;
@@ -38,6 +40,8 @@ pub(crate) struct Core {
     pub mempool: Arc<Mempool>,
     /// Votes of the stake.
     pub desk: Arc<Desk>,
+    /// The encrypted lane, if the network has one.
+    pub lane: Option<Arc<LaneDesk>>,
     /// Least time between two blocks.
     pub pace: Duration,
     /// Bytes that the payload of a proposal may have.
@@ -97,12 +101,21 @@ impl Core {
         let ordered: HashSet<_> = payloads
             .flat_map(|payload| payload.entries().iter().flat_map(Entry::hashes).chain(payload.bundle_hashes()))
             .collect();
-        let candidates = self.mempool.candidates(&ordered, self.proposal_bytes, height);
-        let request = Propose { ancestors: &ancestors, parent, timestamp_millis, randomness, candidates };
+        let turn = self.turn(&ancestors, parent_digest).inspect_err(|fault| tracing::error!(height, %fault, "no turn"));
+        let turn = turn.ok()?;
+        let mut candidates = self.mempool.candidates(&ordered, self.proposal_bytes, height);
+        if let Some(turn) = &turn {
+            candidates = turn.admit(candidates);
+        }
+        let due = turn.as_ref().map_or(&[][..], Turn::due);
+        let request = Propose { ancestors: &ancestors, parent, timestamp_millis, randomness, candidates, due };
         let proposal = self.application.propose(request)?;
         self.mempool.reject(&proposal.rejected);
         let commitment = proposal.commitment;
-        let system = self.desk.collect(&ancestors, parent_digest, &|block| self.application.candidate(block));
+        let mut system = self.desk.collect(&ancestors, parent_digest, &|block| self.application.candidate(block));
+        if let Some(turn) = &turn {
+            system.lane = turn.records(proposal.taken, proposal.included);
+        }
         let payload = match Payload::new(with_system(proposal.content, system.encode())) {
             Ok(payload) => payload,
             Err(error) => {
@@ -118,8 +131,29 @@ impl Core {
         let block =
             Block { parent, height, view, timestamp_millis, reveal, randomness, erasure_root, payload, commitment };
         let digest = sha256::Digest(block.digest());
+        if let Some(lane) = &self.lane {
+            match lane.judge(&ancestors, &block) {
+                Ok(judged) => lane.remember(digest.0, judged),
+                // The others say so, too, and refuse it.
+                Err(fault) => tracing::error!(height, %fault, "the application proposed what the lane does not allow"),
+            }
+        }
         self.mempool.included(height, &block.payload);
         Some(Digested::precomputed(block, digest))
+    }
+
+    /// What a block on these ancestors carries of the lane.
+    fn turn(&self, ancestors: &[Arc<Block>], parent: [u8; 32]) -> Result<Option<Turn>, Fault> {
+        self.lane.as_ref().map(|lane| lane.turn(ancestors, parent)).transpose()
+    }
+
+    /// What the lane says of a block; without a lane there is nothing of it in the block.
+    fn judge_lane(&self, ancestors: &[Arc<Block>], block: &Block) -> Result<Option<Judged>, Fault> {
+        match &self.lane {
+            Some(lane) => lane.judge(ancestors, block).map(Some),
+            None if block.payload.transactions(SYSTEM).iter().any(is_lane_record) => Err(Fault::NoLane),
+            None => Ok(None),
+        }
     }
 
     /// Judges `block` on `parent`. Blocks the thread.
@@ -141,11 +175,19 @@ impl Core {
         let Some(ancestors) = above(self.application.finalized_height(), parent.inner(), ancestors) else {
             return Verdict::Outdated;
         };
-        if !self.application.verify(&ancestors, block) {
+        let laned = match self.judge_lane(&ancestors, block) {
+            Ok(laned) => laned,
+            Err(fault) => return Verdict::Invalid(fault.to_string()),
+        };
+        let front = laned.as_ref().map_or_else(Front::default, Judged::front);
+        if !self.application.verify_front(&ancestors, block, &front) {
             return Verdict::Invalid("the application refuses it".to_owned());
         }
         match self.desk.judge(&ancestors, block, block.digest(), &|block| self.application.candidate(block)) {
             Ok(()) => {
+                if let (Some(lane), Some(judged)) = (&self.lane, laned) {
+                    lane.remember(block.digest(), judged);
+                }
                 self.mempool.included(block.height, &block.payload);
                 Verdict::Valid
             }
@@ -162,6 +204,7 @@ impl Core {
                 .map_err(|reason| format!("the application cannot take block {}: {reason}", block.height))?;
         }
         self.desk.deliver(block, &|block| self.application.candidate(block))?;
+        self.lane.as_ref().map_or(Ok(()), |lane| lane.deliver(block))?;
         self.mempool.finalized(block.height, &block.payload);
         self.heights.send_if_modified(|height| {
             let newer = block.height > *height;

@@ -15,6 +15,7 @@ use crate::finality::{KeptCheckpoint, Tracker};
 use crate::guard::Guard;
 use crate::history::{History, HistoryError};
 use crate::keys::ValidatorKeys;
+use crate::lane::{self, Rules as LaneRules};
 use crate::limits::{
     BLOCK_MILLIS_MAX, FINALIZED_BLOCKS_MAX, Limits, REMEMBERED_BYTES_MAX, STATUS_BLOCKS_MAX, SUBMISSIONS_MAX,
 };
@@ -63,6 +64,8 @@ pub struct Config {
     pub epoch_blocks: u64,
     /// What the vote key has signed, and must not contradict. Opened for the digest of the genesis block.
     pub guard: Arc<Guard>,
+    /// The encrypted lane, the same on every validator but for the share; `None` if the network has none.
+    pub lane: Option<lane::Config>,
 }
 
 /// A validator did not start.
@@ -132,6 +135,18 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         reason: TrustError,
+    },
+    /// What was kept of the encrypted lane cannot be used.
+    #[error("what {path} keeps of the encrypted lane is damaged: remove the file and let the validator catch up")]
+    Lane {
+        /// History file.
+        path: PathBuf,
+    },
+    /// The encrypted lane is set up wrongly.
+    #[error("the encrypted lane has targets every {blocks} blocks, allowed are 1 to {}", lane::PERIOD_BLOCKS_MAX)]
+    Period {
+        /// What was asked.
+        blocks: u64,
     },
     /// The directory belongs to a network with another genesis.
     #[error("{path} holds the history of another network: its genesis differs")]
@@ -261,7 +276,8 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
     if application > stored {
         return Err(StartError::ApplicationAhead { application, stored, path: history.path().to_owned() });
     }
-    let behind = application.min(core.desk.height());
+    let laned = core.lane.as_ref().map_or(u64::MAX, |lane| lane.height());
+    let behind = application.min(core.desk.height()).min(laned);
     let first = (behind + 1).min(first_remembered(history, stored)?);
     core.desk.heard_of_tip(stored);
     for height in first..=stored {
@@ -306,6 +322,27 @@ fn restore(
         }
     }
     Ok((newest, reviewed))
+}
+
+/// The lane after the last block for which it was kept, or at genesis.
+fn restore_lane(
+    config: Option<lane::Config>,
+    committee: &Committee,
+    history: &Arc<History>,
+    application: &dyn Application,
+) -> Result<Option<Arc<lane::desk::Desk>>, StartError> {
+    let Some(config) = config else { return Ok(None) };
+    if !(1..=lane::PERIOD_BLOCKS_MAX).contains(&config.period_blocks) {
+        return Err(StartError::Period { blocks: config.period_blocks });
+    }
+    let rules = LaneRules::new(&config, committee.chain_id(), application.executes(), committee.size());
+    let (rules, key) = (Arc::new(rules), Arc::new(config.secret.sharing().clone()));
+    let damaged = || StartError::Lane { path: history.path().to_owned() };
+    let state = match history.lane()? {
+        Some(kept) => lane::state::State::decode(rules, key, &kept).ok_or_else(damaged)?,
+        None => lane::state::State::genesis(rules, key),
+    };
+    Ok(Some(Arc::new(lane::desk::Desk::new(config.secret, state, history.clone()))))
 }
 
 /// First height whose transactions are remembered after a start: what is read for it is bounded by blocks and bytes.
@@ -359,6 +396,7 @@ pub(crate) fn prepare(
         limits,
         epoch_blocks,
         guard,
+        lane,
     } = config;
     if block_millis > BLOCK_MILLIS_MAX {
         return Err(StartError::Pace { millis: block_millis });
@@ -375,14 +413,20 @@ pub(crate) fn prepare(
     let (tracker, reviewed) = restore(&committee, &history, &genesis, epoch_blocks)?;
     let desk = Arc::new(Desk::new(keys.votes.clone(), tracker, history.clone())?);
     reviewed.iter().for_each(|(tracker, block)| desk.review(tracker, block));
+    let lane = restore_lane(lane, &committee, &history, &*application)?;
+    let mempool = Mempool::new(limits);
+    if let Some(lane) = &lane {
+        mempool.seal(lane.rules());
+    }
     let evidence_path = directory.join("evidence.jsonl");
     let evidence = EvidenceLog::open(&evidence_path, committee.clone()).map_err(directory_error(&evidence_path))?;
     let core = Arc::new(Core {
         committee,
         keys,
         application,
-        mempool: Arc::new(Mempool::new(limits)),
+        mempool: Arc::new(mempool),
         desk,
+        lane,
         pace: Duration::from_millis(block_millis),
         proposal_bytes: limits.proposal_bytes(),
         gate: RwLock::new(()),

@@ -10,6 +10,7 @@ use crate::application::Application;
 use crate::block::Block;
 use crate::engine::{self, Links, Setup};
 use crate::history::History;
+use crate::lane::actor::shared_target;
 use crate::mempool::SubmitError;
 use crate::orderer::Core;
 use crate::sequencer::{Config, FinalizedError, Prepared, StartError, prepare};
@@ -29,6 +30,11 @@ pub const CHANNELS: usize = engine::CHANNELS.len();
 /// Every channel, with what a peer may send on it.
 pub fn channels() -> [(u64, Quota); CHANNELS] {
     engine::CHANNELS.map(|channel| (channel, engine::quota(channel)))
+}
+
+/// The target of a share of an opening in the encrypted lane, if that is what a message on a channel is.
+pub fn released(channel: u64, message: &[u8]) -> Option<u64> {
+    (channel == engine::CHANNEL_LANE).then(|| shared_target(message)).flatten()
 }
 
 /// A validator whose actors run in somebody else's runtime. They end when the context they were started with does.

@@ -1,16 +1,18 @@
 //! What the protocol itself puts into blocks: namespace 0, which users cannot submit to.
 //!
 //! ```text
-//! transaction = 1 ‖ certificate of votes, or 2 ‖ evidence against a voter
+//! transaction = 1 ‖ certificate of votes, or 2 ‖ evidence against a voter, or a record of the encrypted lane (4)
 //! ```
-//! Both are encoded as in [`proof::checkpoint`]. What may stand there depends on the blocks before, see
+//! They are encoded as in [`proof::checkpoint`] and [`proof::lane`]. What may stand there depends on the blocks before, see
 //! [`Tracker::judge`](crate::finality::Tracker::judge).
 
+use crate::content::Transaction;
 use crate::ffg::CERTIFICATES_PER_BLOCK_MAX;
-use crate::limits::EVIDENCE_PER_BLOCK_MAX;
+use crate::limits::{EVIDENCE_PER_BLOCK_MAX, LANE_RECORDS_MAX};
 use crate::payload::Payload;
 use bytes::Bytes;
 use proof::checkpoint::{Certificate, CertificateError, Evidence, EvidenceError};
+use proof::lane::{KIND as LANE, Record, RecordError};
 
 /// Namespace of the protocol itself.
 pub const SYSTEM: u64 = 0;
@@ -21,8 +23,8 @@ const EVIDENCE: u8 = 2;
 /// Namespace 0 of a block is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SystemError {
-    /// Neither votes nor evidence.
-    #[error("system transaction {0} is neither votes (1) nor evidence (2)")]
+    /// Neither votes nor evidence nor a record of the lane.
+    #[error("system transaction {0} is neither votes (1) nor evidence (2) nor a record of the encrypted lane (4)")]
     Kind(usize),
     /// Votes that do not decode.
     #[error(transparent)]
@@ -30,6 +32,9 @@ pub enum SystemError {
     /// Evidence that does not decode.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
+    /// A record of the lane that does not decode.
+    #[error(transparent)]
+    Lane(#[from] RecordError),
     /// More than a block may have.
     #[error("{found} {what}, a block has at most {limit}")]
     TooMany {
@@ -42,13 +47,15 @@ pub enum SystemError {
     },
 }
 
-/// Votes and evidence of one block, each in order.
+/// Votes, evidence and records of the lane in one block, each in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct System {
     /// Certificates of votes, at most [`CERTIFICATES_PER_BLOCK_MAX`].
     pub votes: Vec<Certificate>,
     /// Evidence, at most [`EVIDENCE_PER_BLOCK_MAX`].
     pub evidence: Vec<Evidence>,
+    /// Records of the encrypted lane, at most [`LANE_RECORDS_MAX`].
+    pub lane: Vec<Record>,
 }
 
 impl System {
@@ -59,25 +66,33 @@ impl System {
             match transaction.payload().split_first() {
                 Some((&VOTES, rest)) => system.votes.push(Certificate::decode(rest)?),
                 Some((&EVIDENCE, rest)) => system.evidence.push(Evidence::decode(rest)?),
+                Some((&LANE, _)) => system.lane.push(Record::decode(transaction.payload())?),
                 _ => return Err(SystemError::Kind(number)),
             }
             limit("certificates of votes", system.votes.len(), CERTIFICATES_PER_BLOCK_MAX)?;
             limit("pieces of evidence", system.evidence.len(), EVIDENCE_PER_BLOCK_MAX)?;
+            limit("records of the encrypted lane", system.lane.len(), LANE_RECORDS_MAX)?;
         }
         Ok(system)
     }
 
-    /// The transactions, votes first.
+    /// The transactions: votes, evidence, records of the lane.
     pub fn encode(&self) -> Vec<Bytes> {
         let tagged = |tag: u8, body: Vec<u8>| Bytes::from([&[tag][..], &body].concat());
         let votes = self.votes.iter().map(|votes| tagged(VOTES, votes.encode()));
-        votes.chain(self.evidence.iter().map(|evidence| tagged(EVIDENCE, evidence.encode()))).collect()
+        let evidence = self.evidence.iter().map(|evidence| tagged(EVIDENCE, evidence.encode()));
+        votes.chain(evidence).chain(self.lane.iter().map(|record| record.encode().into())).collect()
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.votes.is_empty() && self.evidence.is_empty()
+        self.votes.is_empty() && self.evidence.is_empty() && self.lane.is_empty()
     }
+}
+
+/// Whether a transaction of namespace 0 is, or tries to be, a record of the encrypted lane.
+pub(crate) fn is_lane_record(transaction: &Transaction) -> bool {
+    transaction.payload().first() == Some(&LANE)
 }
 
 fn limit(what: &'static str, found: usize, limit: usize) -> Result<(), SystemError> {

@@ -108,6 +108,7 @@ pub fn core(pace: Duration) -> Arc<Core> {
         committee: committee(),
         keys: keys(0),
         application: Arc::new(OrderOnly::default()),
+        lane: None,
         mempool: Arc::new(Mempool::new(limits)),
         pace,
         proposal_bytes: limits.proposal_bytes(),

@@ -22,6 +22,8 @@ pub enum Invariant {
     HonestNeverAccused,
     /// What the stake finalises is final, the same for all honest validators, and never taken back.
     FinalizedIsFinal,
+    /// An honest validator releases its share of an opening only when the block at the target is final for it.
+    NoShareBeforeFinality,
     /// When all faults have ended, blocks become final again everywhere, and the stake finalises them.
     Progress,
     /// What an honest validator has acknowledged becomes final or expires, whatever happens to that validator, and nothing
@@ -35,7 +37,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::OneBlockPerHeight,
         Self::EveryBlockOnce,
         Self::CertifiedWhenServed,
@@ -44,6 +46,7 @@ impl Invariant {
         Self::BundlesAtomic,
         Self::HonestNeverAccused,
         Self::FinalizedIsFinal,
+        Self::NoShareBeforeFinality,
         Self::Progress,
         Self::AcknowledgedIsIncluded,
         Self::StartsAgain,
@@ -61,6 +64,7 @@ impl Invariant {
             Self::BundlesAtomic => "bundles-atomic",
             Self::HonestNeverAccused => "honest-never-accused",
             Self::FinalizedIsFinal => "finalized-is-final",
+            Self::NoShareBeforeFinality => "no-share-before-finality",
             Self::Progress => "progress",
             Self::AcknowledgedIsIncluded => "acknowledged-is-included",
             Self::StartsAgain => "starts-again",

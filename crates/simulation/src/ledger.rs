@@ -1,12 +1,13 @@
 //! What became final, as all honest validators see it, and the application that each of them runs.
 
 use crate::invariants::Invariant;
-use crate::plan::{NAMESPACES, QUIET_NAMESPACE};
+use crate::plan::{NAMESPACES, QUIET_NAMESPACE, SEALED_NAMESPACE};
 use alloy_primitives::B256;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use proof::namespace::NamespaceProof;
 use protocol::api::CheckpointName;
+use sequencer::lane::Front;
 use sequencer::{Application, Block, Entry, Hash, Proposal, Propose, SYSTEM, System, transaction_hash};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,6 +31,10 @@ pub(crate) struct Chronicle {
     newest: BTreeMap<usize, u64>,
     /// Vote keys of malicious seats.
     malicious: BTreeSet<Vec<u8>>,
+    /// Newest block that each seat has taken.
+    taken: BTreeMap<usize, u64>,
+    /// Shares of the encrypted lane that honest validators have sent.
+    pub shares: u64,
     /// Evidence in blocks.
     pub accusations: u64,
     /// The first promise that was broken.
@@ -80,7 +85,18 @@ impl Chronicle {
         }
     }
 
+    /// Notes that an honest validator has sent its share for `target`: that must be final for it.
+    pub fn released(&mut self, seat: usize, target: u64) {
+        self.shares += 1;
+        let height = self.taken.get(&seat).copied().unwrap_or_default();
+        if target > height {
+            let text = format!("seat {seat} at height {height} sent its share for {target}");
+            self.broken.get_or_insert((Invariant::NoShareBeforeFinality, text));
+        }
+    }
+
     fn take(&mut self, seat: usize, block: &Block) -> Result<(), Broken> {
+        self.taken.insert(seat, block.height);
         if self.compare(seat, block.height, block.digest())? {
             self.check_transactions(block)?;
             self.check_system(block)?;
@@ -191,8 +207,18 @@ impl Application for Ledger {
     }
 
     fn propose(&self, request: Propose<'_>) -> Option<Proposal> {
-        let commitment = commitment(request.height());
-        Some(Proposal { content: request.candidates, commitment, rejected: vec![] })
+        let (commitment, due) = (commitment(request.height()), request.due.len());
+        let content = request.candidates.with_front(SEALED_NAMESPACE, request.due.to_vec());
+        Some(Proposal { content, commitment, taken: due, included: due, ..Proposal::default() })
+    }
+
+    fn executes(&self) -> Option<u64> {
+        Some(SEALED_NAMESPACE)
+    }
+
+    fn verify_front(&self, ancestors: &[Arc<Block>], block: &Block, front: &Front<'_>) -> bool {
+        let due = front.due.len();
+        (front.taken, front.included) == (due, due) && self.verify(ancestors, block)
     }
 
     fn verify(&self, _ancestors: &[Arc<Block>], block: &Block) -> bool {
@@ -275,6 +301,19 @@ mod tests {
         let (stranger, _) = transactions(99, &[(7, 20)]);
         let (invariant, _) = chronicle.take(0, &block(3, vec![entry(&stranger[0])], vec![])).unwrap_err();
         assert_eq!(invariant, Invariant::NothingTwiceNothingInvented);
+    }
+
+    #[test]
+    fn a_share_before_its_target_is_final_is_noticed() {
+        let chronicle = Arc::new(Mutex::new(Chronicle::default()));
+        let ledger = Ledger::new(3, Some(chronicle.clone()));
+        ledger.finalized(&block(1, vec![], vec![])).unwrap();
+        chronicle.lock().released(3, 1);
+        assert_eq!(chronicle.lock().broken, None);
+        chronicle.lock().released(3, 2);
+        let broken = chronicle.lock().broken.clone();
+        let text = "seat 3 at height 1 sent its share for 2".to_owned();
+        assert_eq!(broken, Some((Invariant::NoShareBeforeFinality, text)));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Namespaces that users submit to.
 pub const NAMESPACES: [u64; 4] = [1, 7, 4_000, u64::MAX];
+/// The one of them whose single transactions are sealed, and executed when they are opened.
+pub const SEALED_NAMESPACE: u64 = 4_000;
 /// A namespace that nobody submits to, for proofs of absence.
 pub const QUIET_NAMESPACE: u64 = 8;
 /// Longest time that a part of a run has faults.

@@ -5,23 +5,29 @@
 
 use crate::invariants::{Invariant, Violation};
 use crate::ledger::{Broken, Chronicle, Ledger, transactions};
-use crate::plan::{Event, Link, Part, Plan};
+use crate::plan::{Event, Link, Part, Plan, SEALED_NAMESPACE};
 use crate::twins::Sights;
 use bytes::Bytes;
 use commonware_codec::DecodeExt as _;
 use commonware_cryptography::ed25519::PublicKey;
-use commonware_p2p::simulated::{self, Network, Oracle};
-use commonware_runtime::{Clock as _, Handle, Metrics as _, Spawner as _, Supervisor as _, deterministic};
-use commonware_utils::{NZUsize, Probability};
+use commonware_p2p::Recipients;
+use commonware_p2p::simulated::{self, Network, Oracle, SplitOrigin};
+use commonware_runtime::{Clock as _, Handle, IoBuf, Metrics as _, Spawner as _, Supervisor as _, deterministic};
+use commonware_utils::{NZUsize, Probability, TestRng};
 use futures::channel::oneshot;
 use parking_lot::Mutex;
+use proof::lane::{Entropy, seal};
 use protocol::api::{CertifiedBlock, SubmissionState};
+use protocol::network::LanePolicy;
 use sequencer::guard::Guard;
-use sequencer::simulated::{CHANNELS, Validator, channels};
+use sequencer::lane::{self, Dealt};
+use sequencer::simulated::{CHANNELS, Validator, channels, released};
 use sequencer::{
     Application, Block, Committee, Config, EvidenceRecord, Hash, Lifetime, Limits, Receipt, Submission, ValidatorKeys,
+    transaction_hash,
 };
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +37,8 @@ use std::time::{Duration, SystemTime};
 const CHAIN_ID: u64 = 5886;
 /// Simulated time in which blocks must become final everywhere after the last fault.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Blocks between two targets of the encrypted lane.
+const PERIOD_BLOCKS: u64 = 4;
 /// Between two looks at the validators.
 const LOOK: Duration = Duration::from_millis(20);
 /// Looks until the files of a killed validator are free.
@@ -59,6 +67,8 @@ pub struct Outcome {
     pub header_bytes: u64,
     /// Bytes of the longest certificate of a block that was finalised itself.
     pub certificate_bytes: u64,
+    /// Shares of the encrypted lane that honest validators sent.
+    pub shares: u64,
     /// State of the runtime's auditor at the end of each part: the same for the same seed.
     pub audits: Vec<String>,
 }
@@ -97,6 +107,7 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> R
     outcome.transactions = world.chronicle.lock().transactions();
     (outcome.messages, outcome.header_bytes) = (world.messages, world.header_bytes);
     outcome.certificate_bytes = world.certificate_bytes;
+    outcome.shares = world.chronicle.lock().shares;
     outcome.evidence = world.accusations().map_err(|broken| world.violation(broken))?;
     outcome.evidence += world.chronicle.lock().accusations;
     Ok(outcome)
@@ -121,6 +132,8 @@ struct World<'a> {
     plan: &'a Plan,
     directory: &'a Path,
     committee: Committee,
+    /// Key of the encrypted lane.
+    lane: Dealt,
     peers: Vec<PublicKey>,
     chronicle: Arc<Mutex<Chronicle>>,
     /// Applications of the seats, the second halves of twins behind them.
@@ -174,6 +187,7 @@ impl<'a> World<'a> {
             plan,
             directory,
             committee,
+            lane: deal(plan),
             peers: (0..plan.validators).map(peer).collect(),
             chronicle: Arc::new(Mutex::new(chronicle)),
             ledgers: BTreeMap::new(),
@@ -288,9 +302,16 @@ impl<'a> World<'a> {
     }
 
     fn submit(&mut self, powered: &mut Powered, seat: usize, shape: &[(u64, usize)], lifetime: u64) {
-        let (made, hashes) = transactions(self.submissions, shape);
+        let (mut made, mut hashes) = transactions(self.submissions, shape);
         self.submissions += 1;
         self.chronicle.lock().made(hashes.clone());
+        if let [(SEALED_NAMESPACE, payload)] = made.as_slice() {
+            // What it holds may stand in a block when it is opened.
+            let envelope = self.seal(powered.height(seat), payload);
+            hashes = vec![transaction_hash(SEALED_NAMESPACE, &envelope)];
+            made = vec![(SEALED_NAMESPACE, envelope)];
+            self.chronicle.lock().made(hashes.clone());
+        }
         let lifetime = Lifetime::new(lifetime).expect("a plan keeps the limits");
         for process in &powered.processes[seat] {
             let validator = process.validator.lock();
@@ -308,6 +329,16 @@ impl<'a> World<'a> {
         }
     }
 
+    /// An envelope for the second target above `height`.
+    fn seal(&self, height: u64, payload: &Bytes) -> Bytes {
+        let target = (height / PERIOD_BLOCKS + 2) * PERIOD_BLOCKS;
+        let mut entropy = [0; 64];
+        entropy[..8].copy_from_slice(&self.submissions.to_be_bytes());
+        let key = self.lane.sharing.public();
+        let sealed = seal(key, CHAIN_ID, SEALED_NAMESPACE, target, payload, Entropy(entropy));
+        sealed.expect("a plan keeps the limits").into()
+    }
+
     /// Starts a seat that does not run.
     async fn restart(&mut self, powered: &mut Powered, seat: usize) -> Result<(), Broken> {
         if !powered.processes[seat].is_empty() {
@@ -317,16 +348,30 @@ impl<'a> World<'a> {
         let mut links = Vec::new();
         for (channel, quota) in channels() {
             let registered = control.register(channel, quota).await;
-            links.push(registered.map_err(|error| (Invariant::StartsAgain, format!("channel {channel}: {error}")))?);
+            let (sender, receiver) =
+                registered.map_err(|error| (Invariant::StartsAgain, format!("channel {channel}: {error}")))?;
+            links.push((channel, sender, receiver));
         }
         let Some(sights) = powered.sights.get(&seat).cloned() else {
-            let links: [_; CHANNELS] = links.try_into().unwrap_or_else(|_| unreachable!("one link for each channel"));
+            let heard = links.into_iter().map(|(channel, sender, receiver)| {
+                let chronicle = self.chronicle.clone();
+                // Everybody hears what is said; what an honest validator says is looked at here.
+                let forward = move |_: SplitOrigin, recipients: &Recipients<PublicKey>, message: &IoBuf| {
+                    if let Some(target) = released(channel, message.as_ref()) {
+                        chronicle.lock().released(seat, target);
+                    }
+                    Some(recipients.clone())
+                };
+                (sender.split_with(forward).0, receiver)
+            });
+            let links: [_; CHANNELS] =
+                heard.collect::<Vec<_>>().try_into().unwrap_or_else(|_| unreachable!("one link for each channel"));
             let process = self.start(powered, seat, "", links).await?;
             powered.processes[seat].push(process);
             return Ok(());
         };
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        for (sender, receiver) in links {
+        for (_, sender, receiver) in links {
             let (forward, route) = (sights.clone(), sights.clone());
             let (left, right) = sender.split_with(move |half, recipients: &_, _: &_| forward.forward(half, recipients));
             let route = move |(sender, _): &(PublicKey, _)| route.route(sender);
@@ -368,6 +413,7 @@ impl<'a> World<'a> {
             limits: Limits::default(),
             epoch_blocks: self.plan.epoch_blocks,
             guard: self.guard(powered, &name).await?,
+            lane: self.lane_of(seat),
         };
         free(&powered.context, &config.directory).await;
         let slot: Arc<Mutex<Option<Validator>>> = Arc::default();
@@ -385,6 +431,13 @@ impl<'a> World<'a> {
             Ok(Err(error)) => Err((Invariant::StartsAgain, format!("seat {seat}: {error}"))),
             Err(_) => Err((Invariant::StartsAgain, format!("seat {seat} ended while it started"))),
         }
+    }
+
+    /// The encrypted lane as a seat takes part in it.
+    fn lane_of(&self, seat: usize) -> Option<lane::Config> {
+        let secret = self.lane.secret(&self.committee, &keys(seat))?;
+        let policies = [(SEALED_NAMESPACE, LanePolicy::Both)].into();
+        Some(lane::Config { period_blocks: PERIOD_BLOCKS, policies, secret })
     }
 
     /// The record of what a validator signed; twins have one each.
@@ -593,6 +646,12 @@ async fn free(context: &Context, directory: &Path) {
 fn messages_sent(metrics: &str) -> u64 {
     let lines = metrics.lines().filter(|line| line.starts_with("network_messages_sent_total"));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// The key of the lane, the same for the same plan.
+fn deal(plan: &Plan) -> Dealt {
+    let validators = NonZeroU32::new(plan.validators as u32).expect("a plan has validators");
+    Dealt::with(TestRng::new(plan.seed), validators).expect("a key that is not zero")
 }
 
 fn keys(seat: usize) -> ValidatorKeys {

@@ -232,6 +232,7 @@ impl Backend for Memory {
         let genesis =
             Genesis { timestamp: 1, gas_limit: 2, block_millis: 200, epoch_blocks: 32, authority, alloc, mint: None };
         Ok(Network {
+            lane: None,
             chain_id: 5886,
             dev: true,
             rpc: "http://127.0.0.1:8545".into(),

@@ -3,6 +3,7 @@
 //! A state directory fixes the plan: a later start with the same directory goes on with the same chain and the same
 //! accounts; only addresses may change.
 
+use crate::lane;
 use crate::locate;
 use crate::roles::free_port;
 use crate::roles::validator::{ChainOptions, KEY_FILE};
@@ -10,7 +11,7 @@ use crate::settings::Settings;
 use alloy_primitives::{Address, U256};
 use eyre::{Context, Result, bail, ensure, eyre};
 use protocol::abi;
-use protocol::network::{DEV_CHAIN_ID, EPOCH_BLOCKS_DEFAULT, Genesis, Mint, Network, Validator};
+use protocol::network::{DEV_CHAIN_ID, EPOCH_BLOCKS_DEFAULT, Genesis, LanePolicy, Mint, Network, Validator};
 use sdk::Wallet;
 use sequencer::ValidatorKeys;
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub struct Options {
     pub block_millis: u64,
     /// Blocks of an epoch: the stake votes on the first one.
     pub epoch_blocks: u64,
+    /// What stands in which namespace; first come, first served in all others.
+    pub policies: BTreeMap<u64, LanePolicy>,
     /// How the validators keep their chains.
     pub chain: ChainOptions,
     /// The limits of the JSON-RPC and the pool.
@@ -67,6 +70,7 @@ impl Default for Options {
             dishonest: 0,
             block_millis: 200,
             epoch_blocks: EPOCH_BLOCKS_DEFAULT,
+            policies: lane::policies(&[]),
             chain: ChainOptions::default(),
             settings: Settings::default(),
         }
@@ -160,7 +164,9 @@ fn create(state: &Path, options: &Options) -> Result<Network> {
     }
     let authority = accounts.first().ok_or_else(|| eyre!("no development accounts"))?.address;
     let validators = validators(state, options.validators)?;
+    let lane = lane::deal(state, &validators, DEV_CHAIN_ID, options.policies.clone())?;
     Ok(Network {
+        lane: Some(lane),
         chain_id: DEV_CHAIN_ID,
         dev: true,
         rpc: String::new(),

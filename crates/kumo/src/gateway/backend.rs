@@ -18,13 +18,14 @@ use cid::Cid;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
+use proof::lane::is_envelope;
 use protocol::abi::{IJobMarket, JOB_MARKET};
 use protocol::api::{
     FileInfo, JobEvent, JobView, LogRecord, Problem, ProviderInfo, Quote, RepairReport, SequencedTransaction, Status,
     StorageNode, SubmitResponse,
 };
 use protocol::content::{RAW, cid_of_digest};
-use protocol::network::Network;
+use protocol::network::{LanePolicy, Network};
 use sdk::ChainClient;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -311,7 +312,8 @@ impl Backend for Answers {
     }
 
     async fn submit(&self, namespace: u64, payload: Bytes) -> Answer<SubmitResponse> {
-        if namespace == SETTLEMENT {
+        let is_sealed = crate::lane::policy(&self.network, namespace) != LanePolicy::Fcfs && is_envelope(&payload);
+        if namespace == SETTLEMENT && !is_sealed {
             return Err(problem::unprocessable(format!(
                 "namespace {SETTLEMENT} is the settlement chain: its transactions go to the JSON-RPC at {}",
                 self.network.rpc

@@ -164,6 +164,7 @@ mod tests {
     async fn a_dishonest_provider_is_refused_outside_development() {
         let dir = tempfile::tempdir().unwrap();
         let network = Network {
+            lane: None,
             chain_id: 1,
             dev: false,
             rpc: "http://127.0.0.1:1".into(),

@@ -148,7 +148,7 @@ fn check_pinned(pinned: Option<&Checkpoint>, height: u64, block: B256) -> Result
 /// Finality as it follows from the blocks, from where this node left it.
 fn open_finality(config: &Config, committee: &Committee, chain: &Chain) -> Result<Followed> {
     let genesis = genesis::of(&config.network)?;
-    let commitment = Settlement::new(chain.clone())?.genesis_commitment();
+    let commitment = Settlement::new(chain.clone(), Default::default())?.genesis_commitment();
     let first = Block::genesis(config.network.chain_id, genesis.timestamp * 1000, commitment);
     Followed::open(&config.dir, committee, &first, genesis.epoch_blocks)
 }

@@ -3,6 +3,7 @@
 use super::shared::Shared;
 use super::{Running, listen, lock_directory};
 use crate::genesis;
+use crate::lane;
 use crate::protection;
 use crate::seam::Settlement;
 use ::gateway::backend::{Answer, FinalBlock, Submission, ValidatorBackend};
@@ -147,13 +148,15 @@ pub fn socket_of(url: &str) -> Result<SocketAddr> {
 
 async fn start_sequencer(config: &Config, keys: ValidatorKeys, p2p: SocketAddr, chain: Chain) -> Result<Sequencer> {
     let genesis = genesis::of(&config.network)?;
-    let application = Arc::new(Settlement::new(chain)?);
+    let committee = Committee::new(&config.network.validators, config.network.chain_id)?;
+    let lane = lane::config(&config.network, &committee, &keys, &config.dir)?;
+    let application = Arc::new(Settlement::new(chain, lane::policy(&config.network, crate::seam::SETTLEMENT))?);
     let genesis_timestamp_millis = genesis.timestamp * 1000;
     let first = Block::genesis(config.network.chain_id, genesis_timestamp_millis, application.genesis_commitment());
     let guard = protection::open(&config.dir, first.digest())?;
     let settings = sequencer::Config {
         keys,
-        committee: Committee::new(&config.network.validators, config.network.chain_id)?,
+        committee,
         listen: p2p,
         directory: config.dir.join("sequencer"),
         genesis_timestamp_millis,
@@ -161,6 +164,7 @@ async fn start_sequencer(config: &Config, keys: ValidatorKeys, p2p: SocketAddr, 
         limits: Default::default(),
         epoch_blocks: genesis.epoch_blocks,
         guard: Arc::new(guard),
+        lane,
     };
     Ok(tokio::task::spawn_blocking(move || Sequencer::start(settings, application)).await??)
 }
@@ -198,7 +202,9 @@ fn not_final(height: u64, newest: u64) -> Problem {
 fn refusal(error: SubmitError) -> Problem {
     let detail = format!("the submission was not accepted: {error}");
     match error {
-        SubmitError::Size { .. } | SubmitError::Bundle { .. } | SubmitError::Reserved => problem::unprocessable(detail),
+        SubmitError::Size { .. } | SubmitError::Bundle { .. } | SubmitError::Reserved | SubmitError::Lane(_) => {
+            problem::unprocessable(detail)
+        }
         SubmitError::TooMany { .. } => problem::bad_request("number of submissions", "too many", detail),
         SubmitError::NamespaceFull { .. } | SubmitError::Full { .. } | SubmitError::Busy | SubmitError::Stopped => {
             problem::unavailable(detail)

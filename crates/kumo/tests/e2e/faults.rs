@@ -44,6 +44,7 @@ impl World {
             dishonest,
             block_millis: 100,
             epoch_blocks: 32,
+            policies: kumo::lane::policies(&[]),
             chain: Default::default(),
             settings: Default::default(),
         };

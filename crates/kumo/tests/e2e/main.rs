@@ -8,6 +8,7 @@
 //! | [`survival`] | with `--state` everything survives `kill -9` and Ctrl-C |
 //! | [`processes`] | one process per role is the same network, and loses members without losing data |
 //! | [`submissions`] | an acknowledged transaction is ordered, also when its validator is killed |
+//! | [`sealed`] | a transaction that nobody can read before it is ordered |
 //! | [`joins`] | nodes started by hand join a running network |
 //! | [`conflicts`] | two networks never share a directory or a port; damaged files are named |
 //! | [`faults`] | providers and storage nodes that fail in the middle of something |
@@ -29,5 +30,6 @@ mod process;
 mod processes;
 mod programs;
 mod refusals;
+mod sealed;
 mod submissions;
 mod survival;

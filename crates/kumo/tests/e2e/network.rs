@@ -69,6 +69,7 @@ fn launch(person: &Person, words: &[String]) -> Process {
 
 fn unknown() -> Network {
     Network {
+        lane: None,
         chain_id: 0,
         dev: false,
         rpc: String::new(),

@@ -22,6 +22,9 @@ const GAS_MARGIN_PERCENT: u64 = 30;
 /// Least gas added to the estimate of a call. The receipt that turns out to be a job's last one also closes the job, refunds and
 /// splits the fees, some 200,000 gas that its estimate may not have seen; unused gas is not paid.
 const GAS_MARGIN_MIN: u64 = 300_000;
+/// Gas of a transfer that nobody may be asked about: enough for a receiver that is a small contract; what is left is not
+/// paid.
+const SEALED_TRANSFER_GAS: u64 = 100_000;
 /// Tip used when the node does not suggest one, in wei per gas.
 const TIP_DEFAULT: u128 = 1;
 
@@ -70,6 +73,23 @@ impl ChainClient {
     pub async fn transfer(&self, wallet: &Wallet, to: Address, value: U256) -> Result<TransactionReceipt, ChainError> {
         let parameters = CallParameters { from: Some(wallet.address()), to, input: Bytes::new(), value };
         self.send_draft(wallet, Draft { function: "transfer", parameters }).await
+    }
+
+    /// Signs a transfer of `value` wei to `to` with the next nonce, and hands it in nowhere; also its hash. The node is
+    /// asked about the sender alone: an estimate would tell it receiver and amount.
+    pub(crate) async fn sign_transfer(
+        &self,
+        wallet: &Wallet,
+        to: Address,
+        value: U256,
+    ) -> Result<(Bytes, B256), ChainError> {
+        let account = wallet.address();
+        let parameters = CallParameters { from: Some(account), to, input: Bytes::new(), value };
+        let draft = Draft { function: "transfer", parameters };
+        let fees = self.fees().await?;
+        self.check_funds(&draft, account, SEALED_TRANSFER_GAS, &fees).await?;
+        let nonce = self.next_nonce(account, None).await?;
+        Ok(self.sign(wallet, &draft, nonce, SEALED_TRANSFER_GAS, &fees))
     }
 
     async fn send_draft(&self, wallet: &Wallet, draft: Draft) -> Result<TransactionReceipt, ChainError> {
@@ -124,7 +144,7 @@ impl ChainClient {
 
     /// Waits for the receipt. What was handed in may be included whatever happens to the connection meanwhile, so a node
     /// that cannot be reached is asked again until the time is over.
-    async fn confirm(&self, account: Address, hash: B256) -> Result<TransactionReceipt, ChainError> {
+    pub(crate) async fn confirm(&self, account: Address, hash: B256) -> Result<TransactionReceipt, ChainError> {
         let deadline = Instant::now() + CONFIRM_TIMEOUT;
         loop {
             match self.receipt(hash).await {

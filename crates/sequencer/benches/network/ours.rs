@@ -78,6 +78,7 @@ pub fn run(load: Load, seconds: u64, seats: &[usize], ports: &[u16], directory: 
             limits: Limits::default(),
             epoch_blocks: EPOCH_BLOCKS,
             guard: Arc::new(Guard::create(&directory.join(format!("{seat}.guard")), genesis)?),
+            lane: None,
         };
         running.push(Sequencer::start(config, filler.clone())?);
     }

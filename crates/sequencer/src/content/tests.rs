@@ -70,6 +70,30 @@ fn bundles_are_found_by_namespace() {
     assert_eq!(content().bundles_in(2, 1), [] as [usize; 0]);
 }
 
+#[test]
+fn a_refused_transaction_takes_its_bundle_along_and_nothing_else() {
+    assert_eq!(content().retain(|_, _| true), content());
+    let without = |text: &'static str| content().retain(|_, it| it.payload() != text.as_bytes());
+    let rest = without("b");
+    assert_eq!(rest.entries, vec![entry(1, &["a", "c"]), entry(5, &["f", "g"]), entry(9, &["h"])]);
+    assert_eq!(rest.bundles, vec![bundle(&[(9, 0), (5, 1)])]);
+    let rest = without("f");
+    assert_eq!(rest.entries[1], entry(5, &["d", "e", "g"]));
+    assert_eq!(rest.bundles, vec![bundle(&[(1, 1), (5, 0), (5, 1)]), bundle(&[(9, 0), (5, 2)])]);
+    assert!(content().retain(|namespace, _| namespace == 9).entries.is_empty(), "its bundle is torn");
+}
+
+#[test]
+fn a_front_comes_before_all_others_and_moves_bundles_along() {
+    let fronted = content().with_front(5, vec!["x".into(), "y".into()]);
+    assert_eq!(fronted.entries[1], entry(5, &["x", "y", "d", "e", "f", "g"]));
+    assert_eq!(fronted.bundles, vec![bundle(&[(1, 1), (5, 2), (5, 3)]), bundle(&[(9, 0), (5, 5)])]);
+    assert!(Payload::new(fronted).is_ok());
+    let opened = content().with_front(7, vec!["x".into()]);
+    assert_eq!(opened.entries[2], entry(7, &["x"]));
+    assert_eq!(content().with_front(7, vec![]), content());
+}
+
 proptest! {
     /// Whatever an application chooses: what stands in the block afterwards are whole bundles, and nothing else was lost.
     #[test]

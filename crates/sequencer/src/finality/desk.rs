@@ -153,7 +153,7 @@ impl Desk {
         };
         let useful = |evidence: &&Evidence| tracker.check_evidence(evidence).is_ok();
         let evidence = inner.evidence.values().filter(useful).take(EVIDENCE_PER_BLOCK_MAX).cloned().collect();
-        System { votes, evidence }
+        System { votes, evidence, lane: Vec::new() }
     }
 
     /// Whether namespace 0 of `block`, a child of the last of `ancestors`, is as it must be.

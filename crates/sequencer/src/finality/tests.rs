@@ -110,7 +110,7 @@ fn what_does_not_count_is_not_voted_for() {
     let votes = System::read(&good.payload).unwrap().votes;
     assert_eq!(votes[0].signers.count(), 2);
     let with = |votes: Vec<_>| {
-        let system = System { votes, evidence: vec![] }.encode();
+        let system = System { votes, ..System::default() }.encode();
         child(&parent, parent.view + 1, vec![Entry::new(SYSTEM, system)])
     };
     let mut false_signature = votes[0].clone();
@@ -135,7 +135,7 @@ fn what_does_not_count_is_not_voted_for() {
     }
     seats.iter().for_each(|seat| seat.desk.deliver(&parent, &none).unwrap());
     let opening =
-        child(&parent, parent.view + 1, vec![Entry::new(SYSTEM, System { votes, evidence: vec![] }.encode())]);
+        child(&parent, parent.view + 1, vec![Entry::new(SYSTEM, System { votes, ..System::default() }.encode())]);
     assert!(seats[1].desk.judge(&[], &opening, opening.digest(), &none).is_err());
 }
 
@@ -164,7 +164,7 @@ fn who_votes_twice_is_convicted_on_every_desk_and_leaves_the_set() {
     let mut block = next(&parent, &seats[0]);
     let evidence = System::read(&block.payload).unwrap().evidence;
     assert_eq!(evidence.iter().map(|e| e.key).collect::<Vec<_>>(), [keys(3).votes.public()]);
-    let twice = System { votes: vec![], evidence: vec![evidence[0].clone(), evidence[0].clone()] }.encode();
+    let twice = System { evidence: vec![evidence[0].clone(), evidence[0].clone()], ..System::default() }.encode();
     let twice = child(&parent, parent.view + 1, vec![Entry::new(SYSTEM, twice)]);
     assert!(seats[1].desk.judge(&[], &twice, twice.digest(), &none).is_err(), "nobody is convicted twice");
     for seat in &seats {
@@ -236,6 +236,7 @@ fn three_of_four() -> Network {
             limits: Limits::default(),
             epoch_blocks: 8,
             guard: Arc::new(Guard::create(&directory.path().join(format!("{seat}.guard")), genesis).unwrap()),
+            lane: None,
         };
         Sequencer::start(config, Arc::new(OrderOnly::default())).unwrap()
     };

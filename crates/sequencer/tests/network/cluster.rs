@@ -1,8 +1,11 @@
 //! A committee on free ports with a recording application on each seat.
 
 use bytes::Bytes;
+use proof::lane::is_envelope;
 use protocol::api::CertifiedBlock;
+use protocol::network::LanePolicy;
 use sequencer::guard::Guard;
+use sequencer::lane::{self, Dealt, Front};
 use sequencer::{
     Application, Block, Committee, Config, Content, Entry, Limits, Proposal, Propose, Sequencer, StartError,
     ValidatorKeys,
@@ -23,6 +26,15 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A payload that no honest application accepts.
 pub const POISON: &[u8] = b"poison";
 
+/// The namespace whose opened envelopes are executed where there is a lane.
+pub const SEALED: u64 = 21;
+/// A namespace in which envelopes alone stand where there is a lane.
+pub const SEALED_ONLY: u64 = 22;
+/// Blocks between two targets where there is a lane: not a multiple of four, so that each of four proposers has its turn.
+pub const PERIOD: u64 = 5;
+/// What a proposer makes of what it has read.
+pub const FRONT_RUN: &[u8] = b"front-run";
+
 /// Remembers what became final; refuses blocks that carry [`POISON`] unless it is corrupt.
 #[derive(Default)]
 pub struct Recorder {
@@ -30,6 +42,12 @@ pub struct Recorder {
     pub corrupt: AtomicBool,
     /// Blocks refused.
     pub refused: AtomicU64,
+    /// Leaves envelopes out of its proposals.
+    pub censors: AtomicBool,
+    /// Puts [`FRONT_RUN`] before what was opened.
+    pub front_runs: AtomicBool,
+    /// How often it did.
+    pub attempts: AtomicU64,
     /// Fails to take the next final block.
     pub broken: AtomicBool,
     taken: Mutex<BTreeMap<u64, Block>>,
@@ -62,7 +80,25 @@ impl Application for Recorder {
             let entries = vec![Entry::new(7, [Bytes::from_static(POISON)])];
             content = Content { entries, bundles: vec![] };
         }
-        Some(Proposal { content, commitment: commitment(height), rejected: vec![] })
+        let (mut front, settled) = (request.due.to_vec(), request.due.len());
+        if self.censors.load(Ordering::SeqCst) {
+            content = content.retain(|_, transaction| !is_envelope(transaction.payload()));
+        }
+        if self.front_runs.load(Ordering::SeqCst) && settled > 0 {
+            // What it makes once it has read what the others sealed.
+            front.insert(0, Bytes::from_static(FRONT_RUN));
+            self.attempts.fetch_add(1, Ordering::SeqCst);
+        }
+        let proposal = Proposal { taken: settled, included: settled, ..Proposal::default() };
+        Some(Proposal { content: content.with_front(SEALED, front), commitment: commitment(height), ..proposal })
+    }
+
+    fn executes(&self) -> Option<u64> {
+        Some(SEALED)
+    }
+
+    fn verify_front(&self, ancestors: &[Arc<Block>], block: &Block, front: &Front<'_>) -> bool {
+        front.taken == front.due.len() && front.included == front.due.len() && self.verify(ancestors, block)
     }
 
     fn verify(&self, ancestors: &[Arc<Block>], block: &Block) -> bool {
@@ -97,6 +133,12 @@ fn check_ancestors(ancestors: &[Arc<Block>], parent: &Block, taken: u64) {
     assert_eq!(heights, (taken + 1..=parent.height).collect::<Vec<_>>());
 }
 
+/// The lane as one seat takes part in it.
+fn lane(dealt: &Dealt, committee: &Committee, keys: &ValidatorKeys) -> lane::Config {
+    let policies = [(SEALED, LanePolicy::Both), (SEALED_ONLY, LanePolicy::Encrypted)].into();
+    lane::Config { period_blocks: PERIOD, policies, secret: dealt.secret(committee, keys).unwrap() }
+}
+
 /// A free port outside the range from which the system takes ports for outgoing connections.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -121,6 +163,8 @@ pub struct Cluster {
     keys: Vec<ValidatorKeys>,
     ports: Vec<u16>,
     root: PathBuf,
+    /// The key of the encrypted lane, if there is one.
+    pub lane: Option<Arc<Dealt>>,
     /// Removes the directories of a network that chose its own at the end.
     _directory: TempDir,
 }
@@ -155,6 +199,7 @@ impl Cluster {
             keys,
             ports,
             root: directory.path().to_owned(),
+            lane: None,
             _directory: directory,
         };
         (0..size).for_each(|seat| cluster.open_guard(seat));
@@ -203,6 +248,7 @@ impl Cluster {
             limits: Limits::default(),
             epoch_blocks: self.epoch_blocks,
             guard: self.guard(seat).clone(),
+            lane: self.lane.as_ref().map(|dealt| lane(dealt, &self.committee, &self.keys[seat])),
         }
     }
 

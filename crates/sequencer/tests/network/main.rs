@@ -6,5 +6,6 @@ mod faults;
 mod figures;
 mod finality;
 mod ordering;
+mod sealed;
 mod startup;
 mod submissions;

@@ -1,0 +1,440 @@
+//! Which envelopes wait after a block, and which blocks may follow: a pure function of the blocks.
+
+use super::secret::Sharing;
+use super::{
+    ENVELOPES_PER_TARGET_MAX, OPENED_BYTES_PER_BLOCK_MAX, OPENED_PER_BLOCK_MAX, OPENINGS_PER_BLOCK_MAX, Rules,
+    TARGET_AHEAD_MAX, WAITING_BYTES_MAX,
+};
+use crate::block::Block;
+use crate::content::Transaction;
+use crate::system::{SYSTEM, System, SystemError};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use proof::lane::{Envelope, LaneError, Opening, Record};
+use protocol::network::LanePolicy;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+/// A block, or a submission, breaks the rules of the lane.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Namespace 0 does not decode.
+    #[error(transparent)]
+    System(#[from] SystemError),
+    /// An envelope is broken.
+    #[error(transparent)]
+    Envelope(#[from] LaneError),
+    /// A transaction that is no envelope where only envelopes stand.
+    #[error("namespace {0} takes envelopes of the encrypted lane only")]
+    Plain(u64),
+    /// A target that is none.
+    #[error("an envelope is for height {target}; targets are multiples of {period}, here up to {latest}")]
+    Target {
+        /// Its target.
+        target: u64,
+        /// Blocks between two targets.
+        period: u64,
+        /// Highest target now.
+        latest: u64,
+    },
+    /// The target is over: everybody may be able to read it.
+    #[error("an envelope is for height {target}, too late for block {height}: encrypt again to a later height")]
+    Late {
+        /// Its target.
+        target: u64,
+        /// Height of the block.
+        height: u64,
+    },
+    /// No more envelopes for a target.
+    #[error("{ENVELOPES_PER_TARGET_MAX} envelopes for height {0} are in blocks already: choose another target")]
+    Full(u64),
+    /// Too many bytes wait.
+    #[error("{0} bytes wait to be opened, the limit is {WAITING_BYTES_MAX}")]
+    Bytes(usize),
+    /// An opening whose turn it is not.
+    #[error("an opening for height {found} in block {height}, the next one is for {expected:?}")]
+    Turn {
+        /// Its target.
+        found: u64,
+        /// The lowest target with envelopes, if it is final.
+        expected: Option<u64>,
+        /// Height of the block.
+        height: u64,
+    },
+    /// An opening that opens nothing.
+    #[error("the opening for height {0} is no signature of the lane key")]
+    Opening(u64),
+    /// More openings than a block may have, or two fronts.
+    #[error("{0} records of the lane in one block, too many")]
+    Records(usize),
+    /// The block does not say rightly how far it comes with what is due.
+    #[error("{due} opened transactions are due; the block says it settles {taken} and has {included}")]
+    Front {
+        /// How many are due.
+        due: usize,
+        /// How many the block says it settles.
+        taken: usize,
+        /// How many of them it says are in it.
+        included: usize,
+    },
+    /// What stands at the front is not what was opened.
+    #[error("transaction {0} at the front is not what was opened, or stands at another place")]
+    Order(usize),
+    /// Other transactions go before envelopes that are about to be opened.
+    #[error("transactions of namespace {0} wait until its envelopes are opened")]
+    Held(u64),
+    /// A block without the one before it.
+    #[error("block {height} does not follow block {after}")]
+    Gap {
+        /// Its height.
+        height: u64,
+        /// Height of the state.
+        after: u64,
+    },
+    /// There is a lane record where there is no lane.
+    #[error("this network has no encrypted lane")]
+    NoLane,
+}
+
+/// An envelope in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sealed {
+    namespace: u64,
+    envelope: Bytes,
+}
+
+/// All envelopes for one target, in order.
+#[derive(Clone, Debug, Default)]
+struct Batch {
+    sealed: Vec<Sealed>,
+    /// What is in those of the executed namespace: opened once, however many blocks are judged with them.
+    opened: OnceLock<Vec<Bytes>>,
+}
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        self.sealed == other.sealed
+    }
+}
+
+impl Eq for Batch {}
+
+impl Batch {
+    fn bytes(&self) -> usize {
+        self.sealed.iter().map(|sealed| sealed.envelope.len()).sum()
+    }
+
+    /// What the opening of their target, which is the only one, gives.
+    fn open(&self, opening: &Opening, rules: &Rules) -> &[Bytes] {
+        self.opened.get_or_init(|| {
+            let executed = self.sealed.iter().filter(|sealed| Some(sealed.namespace) == rules.executed);
+            let open = |Sealed { namespace, envelope }: &Sealed| {
+                Envelope::decode(envelope).ok()?.open(opening, rules.chain_id, *namespace).map(Bytes::from)
+            };
+            executed.filter_map(open).collect()
+        })
+    }
+}
+
+/// The lane after a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    rules: Arc<Rules>,
+    key: Arc<Sharing>,
+    height: u64,
+    /// By target.
+    waiting: BTreeMap<u64, Arc<Batch>>,
+    /// Opened transactions of the executed namespace that no block has settled.
+    due: Arc<Vec<Bytes>>,
+    /// Bytes of all of these.
+    bytes: usize,
+}
+
+/// What the records of a block say.
+#[derive(Default)]
+struct Records {
+    openings: Vec<(u64, Opening)>,
+    taken: usize,
+    included: usize,
+}
+
+impl Records {
+    fn read(records: &[Record]) -> Result<Self, Fault> {
+        let mut read = Self::default();
+        let mut fronts = 0;
+        for record in records {
+            match record {
+                Record::Opening { target, opening } => read.openings.push((*target, *opening)),
+                Record::Front { taken, included } => {
+                    fronts += 1;
+                    (read.taken, read.included) = (*taken as usize, *included as usize);
+                }
+            }
+        }
+        if fronts > 1 || read.openings.len() > OPENINGS_PER_BLOCK_MAX {
+            return Err(Fault::Records(records.len()));
+        }
+        Ok(read)
+    }
+}
+
+impl State {
+    pub fn genesis(rules: Arc<Rules>, key: Arc<Sharing>) -> Self {
+        Self { rules, key, height: 0, waiting: BTreeMap::new(), due: Arc::default(), bytes: 0 }
+    }
+
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    pub fn key(&self) -> &Arc<Sharing> {
+        &self.key
+    }
+
+    pub const fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// Targets up to `height` whose envelopes wait for an opening, ascending.
+    pub fn targets(&self, height: u64) -> impl Iterator<Item = u64> + '_ {
+        self.waiting.range(..=height).map(|(target, _)| *target)
+    }
+
+    /// Whether envelopes wait for this target.
+    pub fn is_waiting(&self, target: u64) -> bool {
+        self.waiting.contains_key(&target)
+    }
+
+    /// Envelopes that wait.
+    #[cfg(test)]
+    pub fn sealed(&self) -> usize {
+        self.waiting.values().map(|batch| batch.sealed.len()).sum()
+    }
+
+    /// What is due at the front of the next block.
+    pub fn due(&self) -> &[Bytes] {
+        let (mut count, mut bytes) = (0, 0);
+        for opened in self.due.iter().take(OPENED_PER_BLOCK_MAX) {
+            bytes += opened.len();
+            if bytes > OPENED_BYTES_PER_BLOCK_MAX {
+                break;
+            }
+            count += 1;
+        }
+        &self.due[..count]
+    }
+
+    /// The state with nothing due at the front of the next block.
+    pub fn all_settled(&self) -> Self {
+        let mut settled = self.clone();
+        settled.take(self.due().len());
+        settled
+    }
+
+    fn take(&mut self, count: usize) {
+        if count > 0 {
+            self.bytes -= self.due[..count].iter().map(Bytes::len).sum::<usize>();
+            self.due = Arc::new(self.due[count..].to_vec());
+        }
+    }
+
+    /// The state in which the next block decides what is due, with these openings in it.
+    pub fn open(&self, openings: &[(u64, Opening)]) -> Result<Self, Fault> {
+        let height = self.height + 1;
+        let mut next = self.clone();
+        for (target, opening) in openings {
+            let expected = next.waiting.range(..height).next().map(|(target, _)| *target);
+            if expected != Some(*target) {
+                return Err(Fault::Turn { found: *target, expected, height });
+            }
+            if !opening.verify(self.key.public(), self.rules.chain_id, *target) {
+                return Err(Fault::Opening(*target));
+            }
+            next.unseal(*target, opening);
+        }
+        Ok(next)
+    }
+
+    fn unseal(&mut self, target: u64, opening: &Opening) {
+        let Some(batch) = self.waiting.remove(&target) else { return };
+        self.bytes -= batch.bytes();
+        let opened = batch.open(opening, &self.rules);
+        if !opened.is_empty() {
+            self.bytes += opened.iter().map(Bytes::len).sum::<usize>();
+            self.due = Arc::new(self.due.iter().chain(opened).cloned().collect());
+        }
+    }
+
+    /// Whether other transactions of this namespace have to wait in the next block: envelopes are about to be opened, or
+    /// what was opened is not all executed.
+    pub fn holds(&self, namespace: u64) -> bool {
+        let next = self.height + 1;
+        let first = next.saturating_sub(self.rules.hold_blocks);
+        let here = |batch: &Batch| batch.sealed.iter().any(|sealed| sealed.namespace == namespace);
+        let is_left_over = Some(namespace) == self.rules.executed && !self.due.is_empty();
+        is_left_over || self.waiting.range(first..next).any(|(_, batch)| here(batch))
+    }
+
+    /// Whether `transaction` may stand in the next block, beside those that are noted in `more`: the numbers of
+    /// envelopes for each target there.
+    pub fn admits(&self, namespace: u64, transaction: &Transaction, more: &mut More) -> Result<(), Fault> {
+        let Some(target) = self.rules.check(namespace, transaction, self.height + 1)? else {
+            let is_held = self.rules.policy(namespace) != LanePolicy::Fcfs && self.holds(namespace);
+            return if is_held { Err(Fault::Held(namespace)) } else { Ok(()) };
+        };
+        let count = more
+            .targets
+            .entry(target)
+            .or_insert_with(|| self.waiting.get(&target).map_or(0, |batch| batch.sealed.len()));
+        if *count >= ENVELOPES_PER_TARGET_MAX {
+            return Err(Fault::Full(target));
+        }
+        let bytes = self.bytes + more.bytes + transaction.bytes();
+        if bytes > WAITING_BYTES_MAX {
+            return Err(Fault::Bytes(bytes));
+        }
+        *count += 1;
+        more.bytes += transaction.bytes();
+        Ok(())
+    }
+
+    /// The state after the next block, and what was due at its front.
+    pub fn apply(&self, block: &Block) -> Result<(Self, Settled), Fault> {
+        if block.height != self.height + 1 {
+            return Err(Fault::Gap { height: block.height, after: self.height });
+        }
+        let records = Records::read(&System::read(&block.payload)?.lane)?;
+        let mut next = self.open(&records.openings)?;
+        let settled = next.settle(block, records.taken, records.included)?;
+        let mut more = More::default();
+        for entry in block.payload.entries().iter().filter(|entry| entry.namespace() != SYSTEM) {
+            let namespace = entry.namespace();
+            if self.rules.policy(namespace) == LanePolicy::Fcfs {
+                continue;
+            }
+            let front = if Some(namespace) == self.rules.executed { records.included } else { 0 };
+            for transaction in &entry.transactions()[front..] {
+                next.admits(namespace, transaction, &mut more)?;
+                next.seal(namespace, transaction);
+            }
+        }
+        next.height = block.height;
+        Ok((next, settled))
+    }
+
+    /// Takes from the front what the block settles.
+    fn settle(&mut self, block: &Block, taken: usize, included: usize) -> Result<Settled, Fault> {
+        let due: Arc<[Bytes]> = self.due().into();
+        let front = self.rules.executed.map_or(&[][..], |namespace| block.payload.transactions(namespace));
+        // The first one always fits, so that nothing stays for ever.
+        let is_right = taken <= due.len() && included <= taken && included <= front.len();
+        if !is_right || (taken == 0) != due.is_empty() {
+            return Err(Fault::Front { due: due.len(), taken, included });
+        }
+        let mut rest = due[..taken].iter();
+        for (place, transaction) in front[..included].iter().enumerate() {
+            if !rest.any(|opened| opened == transaction.payload()) {
+                return Err(Fault::Order(place));
+            }
+        }
+        self.take(taken);
+        Ok(Settled { due, taken, included })
+    }
+
+    fn seal(&mut self, namespace: u64, transaction: &Transaction) {
+        let Ok(Envelope { target, .. }) = Envelope::decode(transaction.payload()) else { return };
+        self.bytes += transaction.bytes();
+        let sealed = Sealed { namespace, envelope: transaction.payload().clone() };
+        Arc::make_mut(self.waiting.entry(target).or_default()).sealed.push(sealed);
+    }
+}
+
+/// What is added to a block while it is put together or judged.
+#[derive(Default)]
+pub(crate) struct More {
+    targets: BTreeMap<u64, usize>,
+    bytes: usize,
+}
+
+/// What was due at the front of a block, and how far it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    due: Arc<[Bytes]>,
+    taken: usize,
+    included: usize,
+}
+
+impl Settled {
+    pub fn front(&self) -> super::Front<'_> {
+        super::Front { due: &self.due, taken: self.taken, included: self.included }
+    }
+}
+
+/// ```text
+/// state = height (8) ‖ targets (4), each: target (8) ‖ envelopes (4), each: namespace (8) ‖ length (4) ‖ bytes
+///         ‖ opened transactions (4), each: length (4) ‖ bytes
+/// ```
+impl State {
+    /// The state for the disk; rules and key are those of the network.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        out.put_u64(self.height);
+        out.put_u32(self.waiting.len() as u32);
+        for (target, batch) in &self.waiting {
+            out.put_u64(*target);
+            out.put_u32(batch.sealed.len() as u32);
+            for Sealed { namespace, envelope } in &batch.sealed {
+                out.put_u64(*namespace);
+                put(&mut out, envelope);
+            }
+        }
+        out.put_u32(self.due.len() as u32);
+        self.due.iter().for_each(|opened| put(&mut out, opened));
+        out.freeze()
+    }
+
+    /// Reads [`State::encode`]; `None` if the bytes are damaged.
+    pub fn decode(rules: Arc<Rules>, key: Arc<Sharing>, bytes: &Bytes) -> Option<Self> {
+        let mut rest = bytes.clone();
+        let mut state = Self::genesis(rules, key);
+        state.height = number(&mut rest)?;
+        for _ in 0..count(&mut rest, TARGET_AHEAD_MAX as usize * ENVELOPES_PER_TARGET_MAX)? {
+            let target = number(&mut rest)?;
+            let envelopes = count(&mut rest, ENVELOPES_PER_TARGET_MAX)?;
+            let sealed: Option<Vec<_>> = (0..envelopes)
+                .map(|_| Some(Sealed { namespace: number(&mut rest)?, envelope: take(&mut rest)? }))
+                .collect();
+            state.waiting.insert(target, Arc::new(Batch { sealed: sealed?, opened: OnceLock::new() }));
+        }
+        let due: Option<Vec<Bytes>> = (0..count(&mut rest, usize::MAX)?).map(|_| take(&mut rest)).collect();
+        state.due = Arc::new(due?);
+        let sealed: usize = state.waiting.values().map(|batch| batch.bytes()).sum();
+        state.bytes = sealed + state.due.iter().map(Bytes::len).sum::<usize>();
+        rest.is_empty().then_some(state)
+    }
+}
+
+fn put(out: &mut BytesMut, bytes: &Bytes) {
+    out.put_u32(bytes.len() as u32);
+    out.put_slice(bytes);
+}
+
+fn array<const N: usize>(rest: &mut Bytes) -> Option<[u8; N]> {
+    let array = *rest.first_chunk()?;
+    *rest = rest.slice(N..);
+    Some(array)
+}
+
+fn number(rest: &mut Bytes) -> Option<u64> {
+    array(rest).map(u64::from_be_bytes)
+}
+
+/// A number of things, each of at least four bytes that must follow.
+fn count(rest: &mut Bytes, max: usize) -> Option<usize> {
+    let count = u32::from_be_bytes(array(rest)?) as usize;
+    (count <= max && count.checked_mul(4)? <= rest.len()).then_some(count)
+}
+
+fn take(rest: &mut Bytes) -> Option<Bytes> {
+    let length = u32::from_be_bytes(array(rest)?) as usize;
+    (length <= rest.len()).then(|| rest.split_to(length))
+}
