@@ -168,7 +168,7 @@ fn opened_transactions_stand_at_the_front_in_the_order_in_which_they_were_sealed
     let state = next(&state, &block(2, vec![], &[(EXECUTED, &[second]), (OPAQUE, &[junk])]));
     let state = at(&state, 4);
     let opening = Record::Opening { target: 4, opening: network.opening(4) };
-    let front = |taken, included| vec![opening.clone(), Record::Front { taken, included }];
+    let front = |taken, included| vec![opening, Record::Front { taken, included }];
     let both = [plain("first"), plain("second"), plain("plain")];
     let (opened, settled) = state.apply(&block(5, front(2, 2), &[(EXECUTED, &both)])).unwrap();
     assert_eq!(settled.front().due, [plain("first"), plain("second")]);
@@ -181,7 +181,7 @@ fn opened_transactions_stand_at_the_front_in_the_order_in_which_they_were_sealed
     assert_eq!(refused(front(2, 2), &[plain("mine"), plain("first"), plain("second")]), Fault::Order(0));
     assert_eq!(refused(front(3, 2), &both), Fault::Front { due: 2, taken: 3, included: 2 });
     assert_eq!(refused(front(1, 2), &both), Fault::Front { due: 2, taken: 1, included: 2 });
-    assert_eq!(refused(vec![opening.clone()], &both), Fault::Front { due: 2, taken: 0, included: 0 });
+    assert_eq!(refused(vec![opening], &both), Fault::Front { due: 2, taken: 0, included: 0 });
     assert_eq!(refused(front(1, 1), &both), Fault::Held(EXECUTED), "nothing goes before what is left over");
     let later = state.apply(&block(5, front(1, 1), &[(EXECUTED, &both[..1])])).unwrap().0;
     assert_eq!(later.due(), [plain("second")]);
@@ -250,7 +250,7 @@ fn a_namespace_with_envelopes_alone_takes_nothing_else_and_broken_ones_nowhere()
     assert!(network.start.apply(&block(1, vec![], &[(STRICT, &[envelope])])).is_ok());
     assert_eq!(refused(&network.start, &block(1, vec![], &[(STRICT, &[plain("x")])])), Fault::Plain(STRICT));
     let broken = Bytes::copy_from_slice(&MAGIC);
-    let fault = refused(&network.start, &block(1, vec![], &[(OPAQUE, &[broken.clone()])]));
+    let fault = refused(&network.start, &block(1, vec![], &[(OPAQUE, std::slice::from_ref(&broken))]));
     assert_eq!(fault, Fault::Envelope(proof::lane::LaneError::Size(4)));
     assert!(network.start.apply(&block(1, vec![], &[(9, &[broken])])).is_ok(), "there it means nothing");
 }
