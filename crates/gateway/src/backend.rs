@@ -6,9 +6,9 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::stream::BoxStream;
 use protocol::api::{
-    CertifiedBlock, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint, LogRecord, NamespaceBlock, Problem,
-    ProviderInfo, Quote, RepairReport, SequencedTransaction, ShardNodeInfo, Status, StorageNode, SubmissionReceipt,
-    SubmissionStatus, ValidatorStatus,
+    CertifiedBlock, Committees, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint, LogRecord, NamespaceBlock,
+    Problem, ProviderInfo, Quote, RepairReport, SequencedTransaction, ShardNodeInfo, Status, StorageNode,
+    SubmissionReceipt, SubmissionStatus, ValidatorStatus,
 };
 use protocol::network::Network;
 use std::ops::Range;
@@ -168,4 +168,6 @@ pub trait ValidatorBackend: Send + Sync + 'static {
     async fn namespace(&self, height: u64, namespace: u64) -> Answer<NamespaceBlock>;
     /// The checkpoint of `epoch`, by default the newest finalised one, with its state.
     async fn checkpoint(&self, epoch: Option<u64>) -> Answer<KeptCheckpoint>;
+    /// Who orders which blocks.
+    async fn committees(&self) -> Answer<Committees>;
 }

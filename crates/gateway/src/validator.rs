@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 pub(crate) use namespaces::reach;
 use protocol::api::{
-    CertifiedBlock, FinalizedPage, KeptCheckpoint, SubmitAllRequest, SubmitAllResponse, ValidatorStatus,
+    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, SubmitAllRequest, SubmitAllResponse, ValidatorStatus,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -64,6 +64,7 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .route("/seq/v1/namespaces/{namespace}/blocks", get(namespaces::page))
         .merge(espresso::router())
         .route("/seq/v1/checkpoint", get(checkpoint))
+        .route("/seq/v1/committees", get(committees))
         .route_layer(limit);
     let streams = Router::new()
         .route("/seq/v1/submit-stream", get(streams::submissions))
@@ -136,6 +137,11 @@ async fn certified(
 async fn checkpoint(State(node): State<Node>, query: Parameters) -> Reply<Json<KeptCheckpoint>> {
     let query = query.only(&["epoch"])?;
     Ok(Json(node.backend.checkpoint(query.number("epoch", 1..=u64::MAX)?).await?))
+}
+
+async fn committees(State(node): State<Node>, query: Parameters) -> Reply<Json<Committees>> {
+    query.only(&[])?;
+    Ok(Json(node.backend.committees().await?))
 }
 
 /// Ends a page before it is too long; whoever follows asks again from where it ends.

@@ -322,9 +322,12 @@ pub struct NodeArguments {
     /// Directory for keys and data of this node
     #[arg(long, value_name = "DIR", required = true)]
     pub state: Option<PathBuf>,
-    /// validator: seat in the committee, from 0
+    /// validator: seat in the network file, from 0
     #[arg(long, value_name = "N")]
     pub seat: Option<usize>,
+    /// validator that is not in the network file: where the other validators reach it; it follows them until it has a seat
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "seat")]
+    pub p2p: Option<std::net::SocketAddr>,
     /// Address to listen on; default: a free port (storage), or what the network file says (gateway, rpc)
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<std::net::SocketAddr>,

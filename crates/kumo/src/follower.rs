@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use eyre::{Result, ensure, eyre};
 use gateway::client::ValidatorClient;
-use sequencer::{Block, Committee};
+use sequencer::Block;
+use sequencer::committees::{Committees, Schedule};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use std::time::Duration;
 const PAGE_BLOCKS: usize = 64;
 /// How long a validator may hold a request open until the next block is final.
 const WAIT_MILLIS: u64 = 2_000;
+/// Validators that are asked in turn.
+const FOLLOWED_MAX: usize = 512;
 /// Pause before the next validator is asked after one failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -34,21 +37,105 @@ pub trait Sink: Send + Sync + 'static {
     fn heard_of(&self, _height: u64) {}
 }
 
+/// Whom to follow, and what they must prove.
+pub struct Source {
+    validators: Vec<ValidatorClient>,
+    committees: Committees,
+    /// The height up to which all announcements of committees are known.
+    known: u64,
+}
+
+impl Source {
+    /// Follows the validators of the network file, and later those of its committees. `committees` are extended by what is
+    /// followed.
+    ///
+    /// # Errors
+    /// When there is nobody to follow.
+    pub fn new(validators: Vec<ValidatorClient>, committees: Committees) -> Result<Self> {
+        ensure!(!validators.is_empty(), "the network file names no validators to follow");
+        Ok(Self { validators, committees, known: 0 })
+    }
+
+    fn validator(&self, turn: usize) -> &ValidatorClient {
+        &self.validators[turn % self.validators.len()]
+    }
+
+    /// The next blocks, each with a valid certificate and each the child of the one before, and the newest height that
+    /// the validator says it has. Without a block before it (after the start) the first one is believed by its
+    /// certificate alone.
+    async fn page(&mut self, turn: usize, parent: Option<&Block>, next: u64) -> Result<(Vec<Block>, u64)> {
+        if self.known + 1 != next {
+            learn(self.validator(turn), &self.committees).await?;
+        }
+        // Known until somebody proves a block by what is not.
+        self.known = 0;
+        let page = self.validator(turn).finalized(next, PAGE_BLOCKS, WAIT_MILLIS).await.map_err(|e| eyre!("{e}"))?;
+        let mut schedule = Schedule::clone(&self.committees.now());
+        let mut blocks: Vec<Block> = Vec::with_capacity(page.blocks.len());
+        for (certified, height) in page.blocks.iter().zip(next..) {
+            let block = match blocks.last().or(parent) {
+                Some(parent) => schedule.verify_child(parent, certified)?,
+                None => schedule.verify(certified)?,
+            };
+            ensure!(block.height == height, "asked for height {height}, got {}", block.height);
+            schedule.apply(&block);
+            blocks.push(block);
+        }
+        let announced = blocks.iter().filter(|block| self.committees.apply(block)).count();
+        if announced > 0 {
+            self.extend();
+        }
+        self.known = next - 1 + blocks.len() as u64;
+        Ok((blocks, page.height))
+    }
+
+    /// Follows those who were announced, too.
+    fn extend(&mut self) {
+        let http = ::gateway::client::http_client();
+        for validator in self.committees.now().last().committee.validators() {
+            match ValidatorClient::new(&validator.api, http.clone()) {
+                Ok(client) if !self.validators.iter().any(|known| known.endpoint() == client.endpoint()) => {
+                    self.validators.push(client);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, api = validator.api, "cannot follow an announced validator"),
+            }
+        }
+        // The last ones are those of the newest committees.
+        let surplus = self.validators.len().saturating_sub(FOLLOWED_MAX);
+        self.validators.drain(..surplus);
+    }
+}
+
+/// Reads the blocks that announce committees, each proven by the committee before.
+///
+/// # Errors
+/// When the validator does not answer, or does not prove what it says.
+pub async fn learn(validator: &ValidatorClient, committees: &Committees) -> Result<()> {
+    for term in validator.committees().await?.committees {
+        if term.announced <= committees.now().last().announced {
+            continue;
+        }
+        let certified = validator.certified(term.announced).await?;
+        let block = committees.now().verify(&certified)?;
+        ensure!(committees.apply(&block), "block {} announces no committee", term.announced);
+    }
+    Ok(())
+}
+
 /// Follows until cancelled (by dropping the future) or until the sink fails. Validators that do not answer, answer for
 /// another height or with a bad certificate are passed over.
 ///
 /// # Errors
-/// When there is nobody to follow, or the sink fails.
-pub async fn follow(validators: Vec<ValidatorClient>, committee: Arc<Committee>, sink: Arc<dyn Sink>) -> Result<()> {
-    ensure!(!validators.is_empty(), "the network file names no validators to follow");
+/// When the sink fails.
+pub async fn follow(mut source: Source, sink: Arc<dyn Sink>) -> Result<()> {
     let mut newest = None;
     let mut turn = 0;
     loop {
         sink.wanted().await;
-        let validator = &validators[turn % validators.len()];
         let next = sink.next_height()?;
-        match page(validator, &committee, newest.as_ref().filter(|block: &&Block| block.height + 1 == next), next).await
-        {
+        let parent = newest.as_ref().filter(|block: &&Block| block.height + 1 == next);
+        match source.page(turn, parent, next).await {
             // A validator that has nothing new may be cut off from the others: ask the next one.
             Ok((blocks, _)) if blocks.is_empty() => {
                 sink.heard_of(next.saturating_sub(1));
@@ -60,7 +147,7 @@ pub async fn follow(validators: Vec<ValidatorClient>, committee: Arc<Committee>,
                 newest = tokio::task::spawn_blocking(move || take(&*sink, blocks)).await??;
             }
             Err(error) => {
-                tracing::debug!(%error, validator = turn % validators.len(), height = next, "passed over a validator");
+                tracing::debug!(%error, turn, height = next, "passed over a validator");
                 turn += 1;
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
@@ -72,26 +159,4 @@ pub async fn follow(validators: Vec<ValidatorClient>, committee: Arc<Committee>,
 fn take(sink: &dyn Sink, blocks: Vec<Block>) -> Result<Option<Block>> {
     blocks.iter().try_for_each(|block| sink.apply(block))?;
     Ok(blocks.into_iter().next_back())
-}
-
-/// The next blocks, each with a valid certificate and each the child of the one before, and the newest height that the
-/// validator says it has. Without a block before it (after
-/// the start) the first one is believed by its certificate alone.
-async fn page(
-    validator: &ValidatorClient,
-    committee: &Committee,
-    parent: Option<&Block>,
-    next: u64,
-) -> Result<(Vec<Block>, u64)> {
-    let page = validator.finalized(next, PAGE_BLOCKS, WAIT_MILLIS).await.map_err(|e| eyre!("{e}"))?;
-    let mut blocks: Vec<Block> = Vec::with_capacity(page.blocks.len());
-    for (certified, height) in page.blocks.iter().zip(next..) {
-        let block = match blocks.last().or(parent) {
-            Some(parent) => committee.verify_child(parent, certified)?,
-            None => committee.verify(certified)?,
-        };
-        ensure!(block.height == height, "asked for height {height}, got {}", block.height);
-        blocks.push(block);
-    }
-    Ok((blocks, page.height))
 }

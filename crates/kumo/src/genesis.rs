@@ -4,7 +4,9 @@ use chain::predeploys::system_contracts;
 use chain::{GenesisSpec, MintRules};
 use eyre::{Result, eyre};
 use protocol::abi;
-use protocol::network::{Genesis, Network};
+use protocol::network::{EPOCH_BLOCKS_DEFAULT, Genesis, Network};
+use sequencer::Committee;
+use sequencer::committees::{Committees, Schedule};
 
 /// The genesis section of a network file.
 ///
@@ -14,6 +16,16 @@ pub fn of(network: &Network) -> Result<&Genesis> {
     network.genesis.as_ref().ok_or_else(|| {
         eyre!("the network file has no genesis: use the one that `kumo init` wrote, or DIR/network.json of `kumo dev --state DIR`")
     })
+}
+
+/// The committees of a network as far as its file names them: the first one.
+///
+/// # Errors
+/// When its validators make no committee.
+pub fn committees(network: &Network) -> Result<Committees> {
+    let committee = Committee::new(&network.validators, network.chain_id)?;
+    let epoch_blocks = network.genesis.as_ref().map_or(EPOCH_BLOCKS_DEFAULT, |genesis| genesis.epoch_blocks);
+    Ok(Committees::new(Schedule::new(committee, epoch_blocks)))
 }
 
 /// What `chain` builds block 0 from.

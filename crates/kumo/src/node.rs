@@ -2,6 +2,7 @@
 
 use crate::args::{InitArguments, NodeArguments, Ports, RoleName};
 use crate::dev::plan::{self, Options, Plan, ake};
+use crate::roles::validator::Place;
 use crate::roles::{self, Running};
 use crate::settings::Settings;
 use eyre::{Result, bail, ensure, eyre};
@@ -29,8 +30,15 @@ pub async fn start(arguments: NodeArguments, network: Network, settings: Setting
     let name = dir.file_name().map_or_else(|| "node".to_owned(), |n| n.to_string_lossy().into_owned());
     match role {
         RoleName::Validator => {
-            let Some(seat) = seat else { bail!("--role validator needs --seat N, its place in the committee") };
-            roles::validator::start(roles::validator::Config { network, seat, dir, shared: None, chain }).await
+            let place = match (seat, arguments.p2p, listen) {
+                (Some(seat), None, _) => Place::Seat(seat),
+                (None, Some(p2p), Some(api)) => Place::Own { p2p, api },
+                _ => bail!(
+                    "--role validator needs --seat N, its place in the network file, or, if it is not there, --p2p IP:PORT \
+                     for the other validators and --listen IP:PORT for its API"
+                ),
+            };
+            roles::validator::start(roles::validator::Config { network, place, dir, shared: None, chain }).await
         }
         RoleName::Rpc => {
             let trusted = arguments.checkpoint;

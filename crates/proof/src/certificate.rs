@@ -30,8 +30,6 @@ const _: () = assert!(4 + HEADERS_MAX * HEADER_BYTES_MAX + 64 + COMMITTEE_MAX * 
 const NAMESPACE: &[u8] = b"kumo/sequencer/v1/";
 const FINALIZE: &[u8] = b"_FINALIZE";
 const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v2";
-/// Epoch of the consensus engine; the committee of a network does not change yet.
-const EPOCH: u64 = 0;
 
 /// Why a certificate proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,7 +132,8 @@ impl Header {
 
 impl<'a> Claim<'a> {
     /// Decodes the claim that `committee` (keys strictly ascending) of the network with `chain_id` finalised the block
-    /// with this header. Everything but the signatures is checked: shape, ancestry, and the size of the quorum.
+    /// with this header. Which heights a committee orders is the caller's to know; the number of the committee (the
+    /// consensus epoch) is signed, and not compared with anything here. Everything but the signatures is checked: shape, ancestry, and the size of the quorum.
     pub fn decode(
         chain_id: u64,
         committee: &'a [B256],
@@ -158,7 +157,8 @@ impl<'a> Claim<'a> {
             }
             (digest, view) = (descendant.digest, descendant.view);
         }
-        if parsed.payload != digest || parsed.epoch != EPOCH || parsed.view != view {
+        // The last block of a committee is proposed again in later views until one of them makes it final.
+        if parsed.payload != digest || parsed.view < view {
             return Err(CertificateError::Unrelated(height));
         }
         // More than two thirds: at most (n - 1) / 3 members are taken to be faulty.
@@ -215,7 +215,6 @@ struct Parsed<'a> {
     descendants: Vec<Header>,
     /// The bytes that hold the next four fields and the parent's view.
     proposal: &'a [u8],
-    epoch: u64,
     view: u64,
     payload: B256,
     /// Bits in the bitmap of signers.
@@ -234,7 +233,7 @@ impl<'a> Parsed<'a> {
         }
         let descendants = (0..count).map(|_| Header::read(bytes)).collect::<Option<Vec<_>>>()?;
         let all = *bytes;
-        let (epoch, view, _parent_view) = (varint(bytes)?, varint(bytes)?, varint(bytes)?);
+        let (_epoch, view, _parent_view) = (varint(bytes)?, varint(bytes)?, varint(bytes)?);
         let payload = word(bytes)?;
         let proposal = &all[..all.len() - bytes.len()];
         let (members, signers) = bitmap(bytes, committee)?;
@@ -243,7 +242,7 @@ impl<'a> Parsed<'a> {
             return None;
         }
         let signatures = (0..count).map(|_| take(bytes)).collect::<Option<Vec<_>>>()?;
-        let parsed = Self { descendants, proposal, epoch, view, payload, members, signers, signatures };
+        let parsed = Self { descendants, proposal, view, payload, members, signers, signatures };
         bytes.is_empty().then_some(parsed)
     }
 }

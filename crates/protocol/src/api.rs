@@ -584,8 +584,9 @@ pub struct SequencedTransaction {
 /// `GET /seq/v1/status` of a validator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ValidatorStatus {
-    /// Seat in the committee.
-    pub seat: u32,
+    /// Seat in the committee that orders the next block; absent while there is none for this validator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<u32>,
     /// Newest finalised sequencer height.
     pub height: u64,
     /// Transactions waiting.
@@ -633,6 +634,25 @@ pub struct KeptCheckpoint {
     /// All its fields and the state it commits to (`docs/formats.md`).
     #[schema(value_type = String)]
     pub kept: Bytes,
+}
+
+/// `GET /seq/v1/committees`: who orders which blocks. Each committee but the first is named by a block that the one before
+/// made final, so that whoever trusts the first one need not trust the answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Committees {
+    /// In the order of the heights.
+    pub committees: Vec<CommitteeTerm>,
+}
+
+/// One committee.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CommitteeTerm {
+    /// First height that it orders.
+    pub first: u64,
+    /// Height of the block that announces it; 0 for the one of the network file.
+    pub announced: u64,
+    /// Its validators, in the order of their seats.
+    pub validators: Vec<crate::network::Validator>,
 }
 
 /// A checkpoint: the block that opens an epoch.

@@ -87,6 +87,12 @@ pub trait Application: Send + Sync + 'static {
         None
     }
 
+    /// Validators that hold a seat each, in the order of their seats, by the stake after `block`; for the committee of an epoch
+    /// after the one that `block` opens. Asked and answered like [`Application::candidate`]. `None`, the default: the committee stays.
+    fn seats(&self, _block: &Block) -> Option<Vec<protocol::network::Validator>> {
+        None
+    }
+
     /// Takes the next final block; durable when it returns `Ok`. An error stops the validator. A validator that catches
     /// up takes blocks that it was never asked to verify: a quorum did.
     fn finalized(&self, block: &Block) -> Result<(), String>;

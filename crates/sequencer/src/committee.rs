@@ -1,7 +1,8 @@
-//! The validators of a network as everybody sees them, and what their signatures prove.
+//! The validators that order some of the blocks of a network as everybody sees them, and what their signatures prove.
 //!
-//! A committee is fixed by the network file: the order of the file numbers the seats, the sorted consensus keys fix the
-//! rotation of proposers. [`Committee::verify`] is all that a follower needs: it trusts no node it reads from.
+//! The order of the list numbers the seats, the sorted consensus keys fix the rotation of proposers. The first committee
+//! is that of the network file; each later one is announced in a block, see [`Schedule`](crate::committees::Schedule).
+//! Signatures name the consensus epoch, which counts the committees, so that those of one prove nothing under another.
 
 use crate::block::{Block, DecodeError};
 use crate::certificate::Certificate;
@@ -21,9 +22,6 @@ use protocol::api::CertifiedBlock;
 use protocol::network::Validator;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// The one consensus epoch: the committee of a network does not change yet.
-pub(crate) const EPOCH: Epoch = Epoch::zero();
 
 const NAMESPACE: &[u8] = b"kumo/sequencer/v1/";
 
@@ -118,6 +116,12 @@ pub enum VerifyError {
         /// Seat that had to reveal.
         seat: u32,
     },
+    /// Another committee orders blocks of this height.
+    #[error("no committee is known for height {height}: the follower has not seen the blocks before it")]
+    Unknown {
+        /// Height of the block.
+        height: u64,
+    },
     /// The block does not follow the given parent.
     #[error("height {height} does not follow the parent: {field} differs")]
     Parent {
@@ -139,6 +143,8 @@ struct Seat {
 #[derive(Debug)]
 struct Roster {
     chain_id: u64,
+    epoch: Epoch,
+    validators: Vec<Validator>,
     namespace: Vec<u8>,
     seats: Vec<Seat>,
     /// Seat numbers in the order of the sorted consensus keys.
@@ -149,7 +155,7 @@ struct Roster {
     vote_set: ValidatorSet,
 }
 
-/// The validators of one network. Cheap to clone.
+/// The validators that order blocks together. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Committee(Arc<Roster>);
 
@@ -192,8 +198,17 @@ fn vote_set(seats: &[Seat]) -> Result<ValidatorSet, CommitteeError> {
 }
 
 impl Committee {
-    /// The committee of a network file; `validators` in the order of the file.
+    /// The committee of a network file, the first one of the network; `validators` in the order of the file.
     pub fn new(validators: &[Validator], chain_id: u64) -> Result<Self, CommitteeError> {
+        Self::of_epoch(validators, chain_id, Epoch::zero())
+    }
+
+    /// The committee that follows this one.
+    pub(crate) fn next(&self, validators: &[Validator]) -> Result<Self, CommitteeError> {
+        Self::of_epoch(validators, self.chain_id(), self.epoch().next())
+    }
+
+    fn of_epoch(validators: &[Validator], chain_id: u64, epoch: Epoch) -> Result<Self, CommitteeError> {
         if validators.is_empty() || validators.len() > COMMITTEE_MAX {
             return Err(CommitteeError::Size(validators.len()));
         }
@@ -213,6 +228,8 @@ impl Committee {
         let namespace = [NAMESPACE, &chain_id.to_be_bytes()].concat();
         Ok(Self(Arc::new(Roster {
             chain_id,
+            epoch,
+            validators: validators.to_vec(),
             order,
             elector: RoundRobin::<Sha256>::default().build(&participants),
             verifier: Scheme::verifier(&namespace, participants.clone()),
@@ -226,6 +243,16 @@ impl Committee {
     /// Chain id that every signature is bound to.
     pub fn chain_id(&self) -> u64 {
         self.0.chain_id
+    }
+
+    /// Consensus epoch: how many committees the network had before.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    /// The validators as they were listed, in the order of the seats.
+    pub fn validators(&self) -> &[Validator] {
+        &self.0.validators
     }
 
     /// Number of validators.
@@ -252,7 +279,7 @@ impl Committee {
 
     /// Seat that proposes in `view`.
     pub fn proposer(&self, view: u64) -> u32 {
-        let participant = self.0.elector.elect(Round::new(EPOCH, View::new(view)), ());
+        let participant = self.0.elector.elect(Round::new(self.epoch(), View::new(view)), ());
         self.0.order[participant.get() as usize] as u32
     }
 
@@ -264,7 +291,8 @@ impl Committee {
 
     /// Checks a finalised block on its own: quorum certificate, digest and the proposer's reveal.
     ///
-    /// A caller that follows the chain also knows the parent and uses [`Committee::verify_child`].
+    /// A caller that follows the chain also knows the parent and uses [`Committee::verify_child`]. Who follows a network
+    /// whose committee may change asks the [`Schedule`](crate::committees::Schedule) instead.
     pub fn verify(&self, certified: &CertifiedBlock) -> Result<Block, VerifyError> {
         let block = Block::decode(certified.block.0.clone())?;
         if block.height != certified.height {
@@ -275,10 +303,11 @@ impl Committee {
         Ok(block)
     }
 
-    /// Checks a finalised block as the child of `parent`, whose randomness and time it continues.
+    /// Checks a finalised block as the child of `parent`, a block of the same committee, whose randomness and time it
+    /// continues.
     pub fn verify_child(&self, parent: &Block, certified: &CertifiedBlock) -> Result<Block, VerifyError> {
         let block = self.verify(certified)?;
-        check_link(parent, parent.digest(), &block)
+        check_link(parent, parent.digest(), &block, false)
             .map_err(|field| VerifyError::Parent { height: block.height, field })?;
         Ok(block)
     }
@@ -298,11 +327,13 @@ impl Committee {
             (digest, view) = (header.digest(), header.view);
         }
         let proposal = &certificate.finalization.proposal;
-        let round = Round::new(EPOCH, View::new(view));
-        if proposal.payload.0 != digest || proposal.round != round || certificate.finalization.epoch() != EPOCH {
+        // The last block of a committee is proposed again in later views until one of them makes it final.
+        let is_later = proposal.round.view() >= View::new(view);
+        if proposal.payload.0 != digest || !is_later {
             return Err(VerifyError::Unrelated { height });
         }
-        if !certificate.finalization.verify(&mut sys_rng(), &self.0.verifier, &Sequential) {
+        let is_own = certificate.finalization.epoch() == self.epoch();
+        if !is_own || !certificate.finalization.verify(&mut sys_rng(), &self.0.verifier, &Sequential) {
             return Err(VerifyError::Quorum { height });
         }
         Ok(())
@@ -350,15 +381,21 @@ impl Committee {
     }
 }
 
-/// Whether `block` continues `parent`; the error names the field that does not.
-pub(crate) fn check_link(parent: &Block, parent_digest: [u8; 32], block: &Block) -> Result<(), &'static str> {
+/// Whether `block` continues `parent`; the error names the field that does not. Views begin again with the first block
+/// of a committee.
+pub(crate) fn check_link(
+    parent: &Block,
+    parent_digest: [u8; 32],
+    block: &Block,
+    is_first_of_committee: bool,
+) -> Result<(), &'static str> {
     if block.parent != parent_digest {
         return Err("parent");
     }
     if Some(block.height) != parent.height.checked_add(1) {
         return Err("height");
     }
-    if block.view <= parent.view {
+    if block.view <= parent.view && !is_first_of_committee {
         return Err("view");
     }
     if block.timestamp_millis < parent.timestamp_millis {

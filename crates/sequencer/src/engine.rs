@@ -1,7 +1,7 @@
 //! Wiring of the consensus engine: who speaks to whom inside one validator.
 //!
 //! ```text
-//!  peers ◀─ authenticated TCP ─▶ votes, certificates, resolver ─▶ simplex ─▶ Orderer (propose, verify)
+//!  peers ◀─ authenticated TCP ─▶ votes, certificates, resolver ─▶ epochs ─▶ simplex ─▶ Orderer (propose, verify)
 //!                                blocks ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
 //!                                backfill ─▶ resolver ─────────▶ marshal
 //!                                submissions ◀─▶ relay ◀─▶ mempool, journal
@@ -10,12 +10,17 @@
 //! ```
 //!
 //! Consensus is commonware `simplex` (after Chan and Pass, "Simplex Consensus", 2023) with Ed25519 certificates, a
-//! rotating proposer and one view per term; `marshal` orders, repairs and delivers final blocks. Queues are bounded by
+//! rotating proposer and one view per term, one engine for each committee (see `epochs`); `marshal` orders, repairs and delivers final blocks. Queues are bounded by
 //! the constants below.
+
+mod epochs;
+mod lanes;
+mod schemes;
+
+pub(crate) use epochs::Track;
 
 use crate::archive::{BlockArchive, CertificateArchive};
 use crate::block::Block;
-use crate::committee::{Committee, EPOCH};
 use crate::evidence::EvidenceLog;
 use crate::finality::actor::{self, VOTE_MESSAGE_BYTES_MAX};
 use crate::guard::Guard;
@@ -23,17 +28,16 @@ use crate::history::History;
 use crate::keys::ValidatorKeys;
 use crate::lane::actor::{self as lane_actor, LANE_MESSAGE_BYTES_MAX};
 use crate::limits::MESSAGE_BYTES_MAX;
-use crate::orderer::{Core, Orderer, deliver_all};
+use crate::orderer::{Core, deliver_all};
 use crate::submission::relay;
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
-use commonware_consensus::marshal::{self, Update, core::Actor, resolver, standard::Inline, standard::Standard};
-use commonware_consensus::simplex::{self, ForwardPolicy, SkipPolicy, elector::RoundRobin, scheme::ed25519::Scheme};
-use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
-use commonware_consensus::{Reporter, Reporters};
-use commonware_cryptography::certificate::ConstantProvider;
-use commonware_cryptography::{ChaCha20Poly1305, Digested, Sha256, Signer as _, ed25519, sha256};
+use commonware_consensus::Reporter;
+use commonware_consensus::marshal::{self, Update, core::Actor, resolver, standard::Standard};
+use commonware_consensus::types::ViewDelta;
+use commonware_cryptography::{ChaCha20Poly1305, Digested, Signer as _, ed25519, sha256};
 use commonware_p2p::authenticated::lookup::{self, Network};
+use commonware_p2p::utils::mux::{Builder as _, Muxer};
 use commonware_p2p::{Address, AddressableManager as _, Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
@@ -42,13 +46,20 @@ use commonware_stream::cups::{self, Cups};
 use commonware_stream::sake::{self, Sake};
 use commonware_utils::acknowledgement::Exact;
 use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize, ordered::Map};
+use epochs::Epochs;
+use lanes::Lanes;
 use rand_core::CryptoRng;
+use schemes::Schemes;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// Validators that can be connected, beside twice as many as are known at the start: memory of the network's queues is
+/// taken for each. When committees grow beyond that, the members of former ones are left out, and after them those of
+/// later ones, until the validator is started again.
+const PEERS_SPARE: usize = 8;
 /// Messages in the mailbox of each actor.
 const MAILBOX: NonZeroUsize = NZUsize!(1024);
 /// Messages that one peer may send on one channel, per second.
@@ -130,8 +141,12 @@ pub(crate) struct Links<S, R, P, B> {
     pub channels: [(S, R); CHANNELS.len()],
     /// Who they are.
     pub peers: P,
+    /// How many there may be.
+    pub peers_max: usize,
     /// Blocks those who send what no honest one sends.
     pub blocker: B,
+    /// Told when they are others.
+    pub track: Track,
 }
 
 /// Messages that a peer may send on a channel.
@@ -179,12 +194,13 @@ impl Reporter for Delivery {
 type PeerNetwork = Network<Context, Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>>;
 type Oracle = lookup::Oracle<ed25519::PublicKey>;
 
-/// The network of the committee, as the validator with these keys sees it.
+/// The network of the validators, as the one with these keys sees it; nobody is in it until they are tracked.
 pub(crate) fn network(
     context: &Context,
-    committee: &Committee,
+    namespace: &[u8],
     keys: &ValidatorKeys,
     listen: SocketAddr,
+    peers_max: NonZeroUsize,
 ) -> (PeerNetwork, Oracle) {
     let signer = keys.consensus.clone();
     let handshake = Sake {
@@ -193,12 +209,11 @@ pub(crate) fn network(
         max_handshake_age: Duration::from_secs(10),
         version: sake::Version::V1,
     };
-    let size = NonZeroUsize::new(committee.size()).expect("a committee is never empty");
     let mut config = lookup::Config::local(
         Cups::new(handshake, cups::Version::V1),
-        committee.namespace(),
+        namespace,
         listen,
-        size,
+        peers_max,
         MESSAGE_BYTES_MAX as u32,
         MAILBOX,
     );
@@ -208,11 +223,18 @@ pub(crate) fn network(
     config.peer_connection_cooldown = RECONNECT_INTERVAL;
     config.tracked_peer_sets = NZUsize!(1);
     let (network, oracle) = Network::new(context.child("network"), config);
-    let peers: Vec<(_, Address)> = committee.addresses().map(|(key, address)| (key, address.into())).collect();
-    let peers = Map::try_from(peers).expect("the keys of a committee are distinct");
-    let mut manager = oracle.clone();
-    manager.track(EPOCH.get(), peers);
     (network, oracle)
+}
+
+/// Tells the network whom to connect to. Each telling has a higher number than the last one.
+pub(crate) fn tracker(oracle: &Oracle) -> Track {
+    let (mut manager, mut number) = (oracle.clone(), 0);
+    Box::new(move |peers| {
+        let addresses: Vec<(_, Address)> = peers.iter().map(|(key, at)| (key.clone(), (*at).into())).collect();
+        let addresses = Map::try_from(addresses).expect("the keys of a map are distinct");
+        manager.track(number, addresses);
+        number += 1;
+    })
 }
 
 /// Runs a validator until one of its parts ends, which none does by itself. Returns the name of that part.
@@ -222,9 +244,14 @@ pub(crate) async fn run(
     listen: SocketAddr,
     ready: tokio::sync::oneshot::Sender<()>,
 ) -> &'static str {
-    let (mut network, oracle) = network(&context, &setup.core.committee, &setup.core.keys, listen);
+    let committee = setup.core.committees.at(0);
+    let known = setup.core.committees.now().peers(setup.core.next_height() - 1, usize::MAX).len();
+    let peers_max = NonZeroUsize::MIN.saturating_add(2 * known + PEERS_SPARE - 1);
+    let (mut network, oracle) = network(&context, committee.namespace(), &setup.core.keys, listen, peers_max);
     let channels = CHANNELS.map(|channel| network.register(channel, quota(channel)));
-    let mut parts = start(context, setup, Links { channels, peers: oracle.clone(), blocker: oracle }).await;
+    let track = tracker(&oracle);
+    let links = Links { channels, peers: oracle.clone(), peers_max: peers_max.get(), blocker: oracle, track };
+    let mut parts = start(context, setup, links).await;
     parts.push(("network", network.start()));
     let _ = ready.send(());
     let endings = parts.into_iter().map(|(name, handle)| {
@@ -249,15 +276,14 @@ where
     P: Provider<PublicKey = ed25519::PublicKey>,
     B: Blocker<PublicKey = ed25519::PublicKey>,
 {
-    let Links { channels, peers, blocker } = links;
+    let Links { channels, peers, peers_max, blocker, track } = links;
     let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes, shares] = channels;
     let Setup { core, history, evidence, genesis, prefix, guard } = setup;
     let public_key = core.keys.consensus.public_key();
-    let scheme =
-        Scheme::signer(core.committee.namespace(), core.committee.participants().clone(), core.keys.consensus.clone())
-            .expect("the seat was checked at start");
+    let schemes = Schemes::new(core.committees.clone(), core.keys.clone());
+    let (lanes, foreign) = split(&context, (votes, certificates, fetches));
     let cache = CacheRef::new(PAGE_BYTES, PAGES);
-    let epocher = FixedEpocher::new(NZU64!(u64::MAX));
+    let kept = history.clone();
     let genesis_digest = sha256::Digest(genesis.digest());
 
     let (marshal, mailbox, _) = Actor::<_, Standard<Block>, _, _, _, _, _, Exact>::init(
@@ -265,8 +291,8 @@ where
         CertificateArchive(history.clone(), context.child("certificates")),
         BlockArchive(history, context.child("blocks")),
         marshal::Config {
-            provider: ConstantProvider::<Scheme, Epoch>::new(scheme.clone()),
-            epocher: epocher.clone(),
+            provider: schemes.clone(),
+            epocher: core.committees.clone(),
             start: marshal::Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
             partition_prefix: format!("{prefix}marshal"),
             mailbox_size: MAILBOX,
@@ -321,36 +347,21 @@ where
     let stake = context.child("stake").spawn(move |context| actor::run(context, desk, guard, tasks, stake_votes));
     let sealed = core.lane.clone();
     let lane = context.child("lane").spawn(move |context| lane_actor::run(context, sealed, shares));
-    let timeouts = Timeouts::new(core.pace);
-    let orderer = Inline::new(context.child("orderer"), Orderer(core), mailbox.clone(), epocher);
-    let simplex = simplex::Engine::new(
-        context.child("simplex"),
-        simplex::Config {
-            scheme,
-            elector: RoundRobin::<Sha256>::default(),
-            blocker,
-            automaton: orderer.clone(),
-            relay: orderer.clone(),
-            reporter: Reporters::from((orderer, Reporters::from((mailbox, evidence)))),
-            track_historical_votes: true,
-            strategy: Sequential,
-            partition: format!("{prefix}simplex"),
-            mailbox_size: MAILBOX,
-            epoch: EPOCH,
-            floor: simplex::Floor::Genesis(genesis_digest),
-            replay_buffer: REPLAY_BUFFER,
-            write_buffer: WRITE_BUFFER,
-            page_cache: cache,
-            leader_timeout: timeouts.leader,
-            certification_timeout: timeouts.certification,
-            timeout_retry: timeouts.retry,
-            view_retention: VIEWS_KEPT,
-            skip: SkipPolicy::Enabled { timeout: timeouts.skip, budget: simplex::SkipBudget::Participants },
-            fetch_timeout: NZDuration!(FETCH_TIMEOUT),
-            fetch_retry_delay: FETCH_RETRY,
-            forward: ForwardPolicy::SilentLeader,
-        },
-    );
+    let epochs = Epochs {
+        core,
+        history: kept,
+        schemes,
+        evidence,
+        marshal: mailbox,
+        blocker,
+        lanes,
+        foreign,
+        track,
+        peers_max,
+        cache,
+        prefix,
+    };
+    let consensus = context.child("consensus").spawn(move |context| epochs::run(context, epochs));
     vec![
         ("broadcast", broadcast.start(blocks)),
         ("marshal", marshal.start(Delivery(final_blocks, reporting), buffer, repairs)),
@@ -358,6 +369,25 @@ where
         ("submissions", relay),
         ("stake", stake),
         ("lane", lane),
-        ("simplex", simplex.start(votes, certificates, fetches)),
+        ("consensus", consensus),
     ]
+}
+
+/// Splits the channels of the consensus engine by committee; also the votes of committees that nobody listens for.
+fn split<E, S, R>(
+    context: &E,
+    (votes, certificates, fetches): ((S, R), (S, R), (S, R)),
+) -> (Lanes<S>, mpsc::Receiver<epochs::Foreign>)
+where
+    E: Runtime,
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    R: Receiver<PublicKey = ed25519::PublicKey>,
+{
+    let (muxer, votes, foreign) = Muxer::builder(context.child("votes"), votes.0, votes.1).with_backup().build();
+    muxer.start();
+    let (muxer, certificates) = Muxer::new(context.child("certificates_by_committee"), certificates.0, certificates.1);
+    muxer.start();
+    let (muxer, fetches) = Muxer::new(context.child("fetches"), fetches.0, fetches.1);
+    muxer.start();
+    (Lanes { votes, certificates, fetches }, foreign)
 }

@@ -3,13 +3,14 @@
 //! The engine reports what it sees; only evidence whose signatures verify is counted and kept, one JSON object a line,
 //! so that it outlives the engine's own memory and can be shown to others.
 
-use crate::committee::Committee;
+use crate::committees::Committees;
 use crate::limits::EVIDENCE_FILE_BYTES_MAX;
 use commonware_actor::Feedback;
 use commonware_codec::Encode as _;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::simplex::types::{self, Attributable as _};
-use commonware_consensus::{Reporter, Viewable as _};
+use commonware_consensus::types::Round;
+use commonware_consensus::{Epochable as _, Reporter, Viewable as _};
 use commonware_cryptography::sha256::Digest;
 use commonware_parallel::Sequential;
 use commonware_utils::sys_rng;
@@ -30,6 +31,9 @@ pub struct EvidenceRecord {
     pub kind: String,
     /// Seat of the validator that signed both votes.
     pub seat: u32,
+    /// Number of the committee (consensus epoch) that the seat is of.
+    #[serde(default)]
+    pub epoch: u64,
     /// View that the votes are about.
     pub view: u64,
     /// Both votes, encoded by the engine, hex.
@@ -37,7 +41,7 @@ pub struct EvidenceRecord {
 }
 
 struct Inner {
-    committee: Committee,
+    committees: Committees,
     count: AtomicU64,
     file: Mutex<File>,
 }
@@ -48,9 +52,9 @@ pub(crate) struct EvidenceLog(Arc<Inner>);
 
 impl EvidenceLog {
     /// Opens the file to append to it.
-    pub fn open(path: &Path, committee: Committee) -> io::Result<Self> {
+    pub fn open(path: &Path, committees: Committees) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self(Arc::new(Inner { committee, count: AtomicU64::new(0), file: Mutex::new(file) })))
+        Ok(Self(Arc::new(Inner { committees, count: AtomicU64::new(0), file: Mutex::new(file) })))
     }
 
     /// Evidence seen since the start.
@@ -70,12 +74,17 @@ impl EvidenceLog {
     }
 }
 
-/// Kind, consensus index of the signer and view, if the activity is evidence.
-fn describe(activity: &Activity) -> Option<(&'static str, u32, u64)> {
+/// Kind, consensus index of the signer and round, if the activity is evidence.
+fn describe(activity: &Activity) -> Option<(&'static str, u32, Round)> {
+    let round = |epoch, view| Round::new(epoch, view);
     match activity {
-        Activity::ConflictingNotarize(e) => Some(("conflicting-notarize", e.signer().get(), e.view().get())),
-        Activity::ConflictingFinalize(e) => Some(("conflicting-finalize", e.signer().get(), e.view().get())),
-        Activity::NullifyFinalize(e) => Some(("nullify-finalize", e.signer().get(), e.view().get())),
+        Activity::ConflictingNotarize(e) => {
+            Some(("conflicting-notarize", e.signer().get(), round(e.epoch(), e.view())))
+        }
+        Activity::ConflictingFinalize(e) => {
+            Some(("conflicting-finalize", e.signer().get(), round(e.epoch(), e.view())))
+        }
+        Activity::NullifyFinalize(e) => Some(("nullify-finalize", e.signer().get(), round(e.epoch(), e.view()))),
         _ => None,
     }
 }
@@ -84,14 +93,16 @@ impl Reporter for EvidenceLog {
     type Activity = Activity;
 
     fn report(&mut self, activity: Activity) -> Feedback {
-        let Some((kind, signer, view)) = describe(&activity) else { return Feedback::Ok };
-        let Some(seat) = self.0.committee.seat_of_participant(signer) else { return Feedback::Ok };
-        if !activity.verify(&mut sys_rng(), self.0.committee.verifier(), &Sequential) {
+        let Some((kind, signer, round)) = describe(&activity) else { return Feedback::Ok };
+        let Some(committee) = self.0.committees.of_epoch(round.epoch()) else { return Feedback::Ok };
+        let Some(seat) = committee.seat_of_participant(signer) else { return Feedback::Ok };
+        if !activity.verify(&mut sys_rng(), committee.verifier(), &Sequential) {
             return Feedback::Ok;
         }
+        let (epoch, view) = (round.epoch().get(), round.view().get());
         self.0.count.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(kind, seat, view, "validator signed two votes that exclude each other");
-        let record = EvidenceRecord { kind: kind.to_owned(), seat, view, votes: hex::encode(activity.encode()) };
+        tracing::warn!(kind, seat, epoch, view, "validator signed two votes that exclude each other");
+        let record = EvidenceRecord { kind: kind.to_owned(), seat, epoch, view, votes: hex::encode(activity.encode()) };
         if let Err(error) = self.append(&record) {
             tracing::error!(%error, kind, seat, view, "evidence is counted but cannot be kept");
         }

@@ -8,6 +8,7 @@ mod backend;
 
 use crate::block::{Block, Header};
 use crate::certificate::{Certificate, Finalization};
+use crate::committees::Announcement;
 use crate::finality::KeptCheckpoint;
 use crate::limits::{CERTIFICATE_HEADERS_MAX, CHECKPOINTS_KEPT, COMMITTEE_MAX, FINALIZED_BYTES_MAX};
 use crate::ranges::Ranges;
@@ -18,7 +19,7 @@ use parking_lot::Mutex;
 use proof::checkpoint::{Evidence, KEY_BYTES};
 use protocol::api::CertifiedBlock;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +43,10 @@ const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certific
 const CHECKPOINTS: TableDefinition<u64, &[u8]> = TableDefinition::new("checkpoints");
 /// The encrypted lane after a block, in one row.
 const LANE: TableDefinition<u64, &[u8]> = TableDefinition::new("lane");
+/// Heights of the blocks that announce a committee.
+const ANNOUNCEMENTS: TableDefinition<u64, ()> = TableDefinition::new("announcements");
+/// Seats that the application named, by the epoch of the checkpoint.
+const CANDIDATES: TableDefinition<u64, &[u8]> = TableDefinition::new("candidates");
 /// Evidence against voters by their key.
 const EVIDENCE: TableDefinition<[u8; KEY_BYTES], &[u8]> = TableDefinition::new("evidence");
 const BLOCK_RANGES: TableDefinition<u64, u64> = TableDefinition::new("block_ranges");
@@ -109,6 +114,10 @@ struct Pending {
     blocks: BTreeMap<u64, ([u8; 32], Bytes)>,
     certificates: BTreeMap<u64, Bytes>,
     checkpoints: BTreeMap<u64, Bytes>,
+    announcements: BTreeSet<u64>,
+    candidates: BTreeMap<u64, Bytes>,
+    /// Candidates before this epoch are forgotten.
+    candidates_from: u64,
     evidence: BTreeMap<[u8; KEY_BYTES], Bytes>,
     lane: Option<Bytes>,
 }
@@ -118,6 +127,8 @@ impl Pending {
         self.blocks.is_empty()
             && self.certificates.is_empty()
             && self.checkpoints.is_empty()
+            && self.announcements.is_empty()
+            && self.candidates.is_empty()
             && self.evidence.is_empty()
             && self.lane.is_none()
     }
@@ -245,6 +256,54 @@ impl History {
         }
     }
 
+    /// Buffers that the block of this height announces a committee.
+    pub fn put_announcement(&self, height: u64) {
+        self.state.lock().pending.announcements.insert(height);
+    }
+
+    /// Heights of the blocks that announce a committee, ascending.
+    pub fn announcements(&self) -> Result<Vec<u64>, HistoryError> {
+        let read = || -> Result<Vec<u64>, redb::Error> {
+            match self.database.begin_read()?.open_table(ANNOUNCEMENTS) {
+                Ok(table) => table.iter()?.map(|row| Ok(row?.0.value())).collect(),
+                Err(redb::TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
+                Err(error) => Err(error.into()),
+            }
+        };
+        read().map_err(|error| self.read_error(&error))
+    }
+
+    /// Buffers the seats that the application named after the checkpoint of an epoch.
+    pub fn put_candidates(&self, epoch: u64, encoded: Bytes) {
+        self.state.lock().pending.candidates.insert(epoch, encoded);
+    }
+
+    /// Forgets, with the next commit that has candidates, those of epochs before `epoch`.
+    pub fn forget_candidates(&self, epoch: u64) {
+        self.state.lock().pending.candidates_from = epoch;
+    }
+
+    /// The seats that were kept, by the epoch of the checkpoint.
+    pub fn candidates(&self) -> Result<Vec<(u64, Announcement)>, HistoryError> {
+        let read = || -> Result<Vec<(u64, Bytes)>, redb::Error> {
+            let table = match self.database.begin_read()?.open_table(CANDIDATES) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let row = |row: Result<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>), _>| {
+                let (epoch, encoded) = row?;
+                Ok((epoch.value(), Bytes::copy_from_slice(encoded.value())))
+            };
+            table.iter()?.map(row).collect()
+        };
+        let decode = |(epoch, encoded): (u64, Bytes)| match Announcement::decode(&encoded) {
+            Ok(seats) => Ok((epoch, seats)),
+            Err(error) => Err(self.damaged(epoch, error.to_string())),
+        };
+        read().map_err(|error| self.read_error(&error))?.into_iter().map(decode).collect()
+    }
+
     /// Buffers evidence against a voter; the first one is kept.
     pub fn put_evidence(&self, key: [u8; KEY_BYTES], encoded: Bytes) {
         self.state.lock().pending.evidence.entry(key).or_insert(encoded);
@@ -290,6 +349,8 @@ impl History {
         state.pending.blocks.retain(|height, _| !pending.blocks.contains_key(height));
         state.pending.certificates.retain(|height, _| !pending.certificates.contains_key(height));
         state.pending.checkpoints.retain(|epoch, _| !pending.checkpoints.contains_key(epoch));
+        state.pending.announcements.retain(|height| !pending.announcements.contains(height));
+        state.pending.candidates.retain(|epoch, _| !pending.candidates.contains_key(epoch));
         state.pending.evidence.retain(|key, _| !pending.evidence.contains_key(key));
         if state.pending.lane == pending.lane {
             state.pending.lane = None;
@@ -298,7 +359,8 @@ impl History {
     }
 
     fn write(&self, pending: &Pending) -> Result<(), redb::Error> {
-        let Pending { blocks, certificates, checkpoints, evidence, lane } = pending;
+        let Pending { blocks, certificates, checkpoints, announcements, candidates, candidates_from, evidence, lane } =
+            pending;
         let transaction = self.database.begin_write()?;
         {
             let mut table = transaction.open_table(BLOCKS)?;
@@ -319,6 +381,8 @@ impl History {
             transaction.open_table(LANE)?.insert(0, encoded.as_ref())?;
         }
         write_checkpoints(&transaction, checkpoints)?;
+        write_announcements(&transaction, announcements)?;
+        write_candidates(&transaction, candidates, *candidates_from)?;
         write_evidence(&transaction, evidence)?;
         write_ranges(&transaction, BLOCK_RANGES, blocks.keys())?;
         write_ranges(&transaction, CERTIFICATE_RANGES, certificates.keys())?;
@@ -502,6 +566,34 @@ fn write_checkpoints(transaction: &WriteTransaction, checkpoints: &BTreeMap<u64,
         table.insert(epoch, encoded.as_ref())?;
     }
     table.retain_in(..newest.saturating_sub(CHECKPOINTS_KEPT), |_, _| false)?;
+    Ok(())
+}
+
+fn write_announcements(transaction: &WriteTransaction, announcements: &BTreeSet<u64>) -> Result<(), redb::Error> {
+    if announcements.is_empty() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(ANNOUNCEMENTS)?;
+    for height in announcements {
+        table.insert(height, ())?;
+    }
+    Ok(())
+}
+
+/// Adds candidates and forgets those of epochs before `from`.
+fn write_candidates(
+    transaction: &WriteTransaction,
+    candidates: &BTreeMap<u64, Bytes>,
+    from: u64,
+) -> Result<(), redb::Error> {
+    if candidates.is_empty() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(CANDIDATES)?;
+    for (epoch, encoded) in candidates {
+        table.insert(epoch, encoded.as_ref())?;
+    }
+    table.retain_in(..from, |_, _| false)?;
     Ok(())
 }
 

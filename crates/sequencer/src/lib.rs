@@ -45,11 +45,13 @@
 //! | `content` | how transactions and bundles are put together |
 //! | `namespaces`, `erasure` | what a header commits to, and the proofs of it |
 //! | `committee` | who votes, who proposes, what proves finality |
+//! | `committees` | which committee orders which blocks |
 //! | `randomness` | what each proposer must reveal |
 //! | `mempool` | what waits, and in which order it is offered |
 //! | `submission` | what is on disk when a submission is acknowledged, and what becomes of it |
 //! | `orderer` | when to propose, what to vote for, when to hand over |
 //! | `history`, `archive` | what is kept on disk |
+//! | `intake` | which final blocks are taken from elsewhere |
 //! | `engine` | how the consensus engine is put together |
 //! | [`fees`] | what each namespace owes |
 //! | [`ffg`] | which blocks two thirds of the stake finalise |
@@ -66,6 +68,7 @@ mod archive;
 mod block;
 mod certificate;
 mod committee;
+pub mod committees;
 mod content;
 mod engine;
 mod erasure;
@@ -75,6 +78,7 @@ pub mod ffg;
 pub mod finality;
 pub mod guard;
 mod history;
+mod intake;
 mod keys;
 pub mod lane;
 pub mod limits;
@@ -98,6 +102,7 @@ pub use content::{Bundle, Content, Entry, Hash, Torn, Transaction};
 pub use erasure::{ErasureError, Shards, reconstruct};
 pub use evidence::EvidenceRecord;
 pub use history::HistoryError;
+pub use intake::TakeError;
 pub use keys::{KeysError, ValidatorKeys, unused_mark};
 pub use limits::Limits;
 pub use mempool::SubmitError;

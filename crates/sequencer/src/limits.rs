@@ -24,10 +24,11 @@ pub const TRANSACTIONS_MAX: usize = proof::namespace::TRANSACTIONS_MAX as usize;
 /// Bundles in one block.
 pub const BUNDLES_MAX: usize = proof::bundle::BUNDLES_MAX as usize;
 
-/// Transactions of the protocol itself in one block: certificates of votes, evidence, records of the encrypted lane and
-/// what was opened in it.
+/// Transactions of the protocol itself in one block: certificates of votes, evidence, the next committee, records of the
+/// encrypted lane and what was opened in it.
 pub const SYSTEM_TRANSACTIONS_MAX: usize = crate::ffg::CERTIFICATES_PER_BLOCK_MAX
     + EVIDENCE_PER_BLOCK_MAX
+    + 1
     + LANE_RECORDS_MAX
     + crate::lane::OPENED_PER_BLOCK_MAX;
 
@@ -41,6 +42,7 @@ pub const EVIDENCE_PER_BLOCK_MAX: usize = 4;
 pub const SYSTEM_BYTES_MAX: usize = ENTRY_OVERHEAD_BYTES
     + crate::ffg::CERTIFICATES_PER_BLOCK_MAX * (1 + proof::checkpoint::CERTIFICATE_BYTES_MAX + 4)
     + EVIDENCE_PER_BLOCK_MAX * (1 + proof::checkpoint::EVIDENCE_BYTES_MAX + 4)
+    + (1 + crate::committees::ANNOUNCEMENT_BYTES_MAX + 4)
     + crate::lane::OPENINGS_PER_BLOCK_MAX * (2 + 8 + proof::lane::OPENING_BYTES + 4)
     + (2 + 8 + 4)
     + ENTRY_OVERHEAD_BYTES
@@ -61,6 +63,12 @@ pub const MESSAGE_BYTES_MAX: usize = BLOCK_BYTES_MAX + 64 * 1024;
 
 /// Validators in a committee.
 pub const COMMITTEE_MAX: usize = 256;
+
+/// Bytes of the address at which other validators reach one, in an announced committee.
+pub const P2P_BYTES_MAX: usize = 64;
+
+/// Bytes of the URL of a validator's API, in an announced committee.
+pub const API_BYTES_MAX: usize = 128;
 
 /// Headers between a block and the descendant whose quorum certificate proves it.
 ///

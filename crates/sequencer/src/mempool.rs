@@ -250,6 +250,24 @@ impl Mempool {
         }
     }
 
+    /// There is another committee, whose members are numbered anew: hands everything that was accepted here to `others`.
+    pub fn reseat(&self, others: Seats) {
+        {
+            let mut state = self.state.lock();
+            let State { singles, bundles, unshared, .. } = &mut *state;
+            unshared.clear();
+            let singles = singles.iter_mut().map(|(hash, single)| (hash, &mut single.terms));
+            for (hash, terms) in singles.chain(bundles.iter_mut().map(|(hash, (_, terms))| (hash, terms))) {
+                (terms.holders, terms.next, terms.sendings) = (Seats::default(), 0, 0);
+                if terms.is_durable && !terms.is_from_peer {
+                    unshared.insert(terms.due(), *hash);
+                }
+            }
+            state.others = others;
+        }
+        self.news.notify_one();
+    }
+
     /// Waits until something was accepted that others do not have.
     pub async fn news(&self) {
         self.news.notified().await;

@@ -7,8 +7,10 @@
 
 use crate::application::{Application, Propose};
 use crate::block::Block;
-use crate::committee::{Committee, check_link};
+use crate::committee::check_link;
+use crate::committees::{Announcement, Candidates, Committees, Schedule};
 use crate::content::{Content, Entry};
+use crate::finality::JudgeError;
 use crate::finality::desk::Desk;
 use crate::keys::ValidatorKeys;
 use crate::lane::desk::{Desk as LaneDesk, Judged, Turn};
@@ -17,10 +19,11 @@ use crate::limits::{ANCESTORS_MAX, CLOCK_DRIFT_MILLIS_MAX, COMMITMENT_BYTES_MAX}
 use crate::mempool::Mempool;
 use crate::payload::Payload;
 use crate::randomness;
-use crate::system::{SYSTEM, is_lane_record};
+use crate::system::{SYSTEM, System, is_lane_record};
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::simplex::types::Context;
+use commonware_consensus::types::Round;
 use commonware_cryptography::{Digested, Digestible as _, ed25519, sha256};
 use commonware_runtime::{Clock, Spawner};
 use futures::StreamExt as _;
@@ -34,7 +37,9 @@ pub(crate) type RoundContext = Context<sha256::Digest, ed25519::PublicKey>;
 
 /// What one running validator shares between its engine and its handles.
 pub(crate) struct Core {
-    pub committee: Committee,
+    pub committees: Committees,
+    /// Who the application would seat.
+    pub candidates: Candidates,
     pub keys: ValidatorKeys,
     pub application: Arc<dyn Application>,
     pub mempool: Arc<Mempool>,
@@ -87,14 +92,21 @@ impl Core {
         &self,
         parent: &Digested<Block>,
         ancestors: Vec<Arc<Block>>,
-        view: u64,
+        round: Round,
         now: u64,
     ) -> Option<Digested<Block>> {
         let _gate = self.gate.read();
         let (parent_digest, parent) = (parent.digest().0, parent.inner());
         let ancestors = above(self.application.finalized_height(), parent, ancestors)?;
         let height = parent.height + 1;
-        let reveal = randomness::reveal(&self.keys.randomness, self.committee.chain_id(), height);
+        let schedule = self.committees.after(&ancestors);
+        let committee = &schedule.at(height).committee;
+        if committee.epoch() != round.epoch() {
+            tracing::debug!(height, epoch = round.epoch().get(), "another committee orders this block");
+            return None;
+        }
+        let (reveal, view) =
+            (randomness::reveal(&self.keys.randomness, committee.chain_id(), height), round.view().get());
         let randomness = randomness::mix(&parent.randomness, &reveal);
         let timestamp_millis = now.max(parent.timestamp_millis);
         let payloads = ancestors.iter().map(|block| &block.payload);
@@ -113,6 +125,13 @@ impl Core {
         self.mempool.reject(&proposal.rejected);
         let commitment = proposal.commitment;
         let mut system = self.desk.collect(&ancestors, parent_digest, &|block| self.application.candidate(block));
+        system.committee = match self.due(&schedule, &ancestors, parent, parent_digest) {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(height, %error, "finality after the parent is not known");
+                return None;
+            }
+        };
         if let Some(turn) = &turn {
             system.lane = turn.records(proposal.taken, proposal.included);
         }
@@ -157,15 +176,10 @@ impl Core {
     }
 
     /// Judges `block` on `parent`. Blocks the thread.
-    fn judge(&self, parent: &Digested<Block>, ancestors: Vec<Arc<Block>>, block: &Block, view: u64) -> Verdict {
+    fn judge(&self, parent: &Digested<Block>, ancestors: Vec<Arc<Block>>, block: &Block, round: Round) -> Verdict {
+        let view = round.view().get();
         if block.view != view {
             return Verdict::Invalid(format!("it names view {}, proposed in view {view}", block.view));
-        }
-        if let Err(field) = check_link(parent.inner(), parent.digest().0, block) {
-            return Verdict::Invalid(format!("{field} does not follow the parent"));
-        }
-        if let Err(error) = self.committee.verify_reveal(block) {
-            return Verdict::Invalid(error.to_string());
         }
         // The other roots are in the digest as they follow from the payload.
         if block.erasure_root != block.payload.erasure_root() {
@@ -175,6 +189,10 @@ impl Core {
         let Some(ancestors) = above(self.application.finalized_height(), parent.inner(), ancestors) else {
             return Verdict::Outdated;
         };
+        let schedule = self.committees.after(&ancestors);
+        if let Err(reason) = check_order(&schedule, parent, block, round) {
+            return Verdict::Invalid(reason);
+        }
         let laned = match self.judge_lane(&ancestors, block) {
             Ok(laned) => laned,
             Err(fault) => return Verdict::Invalid(fault.to_string()),
@@ -183,16 +201,68 @@ impl Core {
         if !self.application.verify_front(&ancestors, block, &front) {
             return Verdict::Invalid("the application refuses it".to_owned());
         }
-        match self.desk.judge(&ancestors, block, block.digest(), &|block| self.application.candidate(block)) {
-            Ok(()) => {
+        let judged = self.desk.judge(&ancestors, block, block.digest(), &|block| self.application.candidate(block));
+        let due = judged.and_then(|()| self.due(&schedule, &ancestors, parent.inner(), parent.digest().0));
+        match due {
+            Ok(due) if System::read(&block.payload).is_ok_and(|system| system.committee == due) => {
                 if let (Some(lane), Some(judged)) = (&self.lane, laned) {
                     lane.remember(block.digest(), judged);
                 }
                 self.mempool.included(block.height, &block.payload);
                 Verdict::Valid
             }
+            Ok(due) => {
+                let due = due.map_or(0, |due| due.validators.len());
+                Verdict::Invalid(format!("it does not announce the committee that is due ({due} validators)"))
+            }
             Err(error) => Verdict::Invalid(error.to_string()),
         }
+    }
+
+    /// The committee that a block on `parent` must announce; `ancestors` are the blocks after the last final one, up to the
+    /// parent, and `schedule` is the one after them.
+    fn due(
+        &self,
+        schedule: &Schedule,
+        ancestors: &[Arc<Block>],
+        parent: &Block,
+        parent_digest: [u8; 32],
+    ) -> Result<Option<Announcement>, JudgeError> {
+        if schedule.first_if_announced(parent.height + 1).is_none() {
+            return Ok(None);
+        }
+        let candidate = |block: &Block| self.application.candidate(block);
+        let finalized = self.desk.finalized_after(ancestors, parent_digest, &candidate)?;
+        // A final checkpoint is nearly always a final block, too.
+        let opening = ancestors.iter().rev().filter(|block| {
+            block.height.is_multiple_of(finalized.epoch_blocks) && block.height <= finalized.finalized.height
+        });
+        let seats = opening.filter_map(|block| self.application.seats(block)).next();
+        Ok(Committees::due(schedule, parent, seats.or_else(|| self.candidates.of(finalized.finalized.epoch))))
+    }
+
+    /// Keeps whom the application would seat after a final block that opens an epoch.
+    fn keep_seats(&self, block: &Block) {
+        let finality = self.desk.view().borrow().clone();
+        let opens = block.height > 0 && block.height.is_multiple_of(finality.epoch_blocks);
+        if let Some(seats) = opens.then(|| self.application.seats(block)).flatten() {
+            self.candidates.keep(block.height / finality.epoch_blocks, finality.finalized.epoch, seats);
+        }
+    }
+
+    /// Takes the committee that a final block announces, if it does.
+    fn take_announcement(&self, block: &Block) {
+        if self.committees.apply(block) {
+            let term = self.committees.now().last().clone();
+            let (first, validators) = (term.first, term.committee.size());
+            tracing::info!(height = block.height, first, validators, "the next committee is announced");
+            self.candidates.history().put_announcement(block.height);
+        }
+    }
+
+    /// The height after the newest one that the application has taken.
+    pub fn next_height(&self) -> u64 {
+        *self.heights.borrow() + 1
     }
 
     /// Hands a final block to the application, unless it has it. Blocks the thread.
@@ -203,8 +273,16 @@ impl Core {
                 .finalized(block)
                 .map_err(|reason| format!("the application cannot take block {}: {reason}", block.height))?;
         }
+        let is_new = block.height > self.desk.height();
+        if is_new {
+            // Before its checkpoint is kept: whatever commits meanwhile, a crash never loses the seats alone.
+            self.keep_seats(block);
+        }
         self.desk.deliver(block, &|block| self.application.candidate(block))?;
         self.lane.as_ref().map_or(Ok(()), |lane| lane.deliver(block))?;
+        if is_new {
+            self.take_announcement(block);
+        }
         self.mempool.finalized(block.height, &block.payload);
         self.heights.send_if_modified(|height| {
             let newer = block.height > *height;
@@ -239,6 +317,18 @@ impl Core {
         // The sender lives in `self`, so the wait cannot fail.
         let _ = heights.wait_for(|height| parent.height <= height + ANCESTORS_MAX as u64).await;
     }
+}
+
+/// Whether `block` continues `parent` in a round of the committee that orders it; the error says what is wrong.
+fn check_order(schedule: &Schedule, parent: &Digested<Block>, block: &Block, round: Round) -> Result<(), String> {
+    let (term, epoch) = (schedule.at(block.height), round.epoch());
+    if term.committee.epoch() != epoch {
+        let due = term.committee.epoch();
+        return Err(format!("committee {due} orders height {}, committee {epoch} proposed it", block.height));
+    }
+    check_link(parent.inner(), parent.digest().0, block, schedule.begins(block.height))
+        .map_err(|field| format!("{field} does not follow the parent"))?;
+    term.committee.verify_reveal(block).map_err(|error| error.to_string())
 }
 
 /// The content with what the protocol adds, in its own namespace before all others.
@@ -300,8 +390,8 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Orderer {
         let now = context.current();
         context.sleep_until(earliest.min(now + self.0.pace)).await;
         let ancestors = self.0.unfinalised(ancestry).await?;
-        let (core, now, view) = (self.0.clone(), unix_millis(context.current()), round.round.view().get());
-        blocking(&context, move || core.build(&parent, ancestors, view, now)).await?
+        let (core, now, round) = (self.0.clone(), unix_millis(context.current()), round.round);
+        blocking(&context, move || core.build(&parent, ancestors, round, now)).await?
     }
 
     async fn verify(&mut self, (context, round): (E, RoundContext), mut ancestry: impl Ancestry<Block>) -> bool {
@@ -315,12 +405,13 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Orderer {
         }
         self.0.caught_up(parent.inner()).await;
         let Some(ancestors) = self.0.unfinalised(ancestry).await else { return std::future::pending().await };
-        let (core, view, judged) = (self.0.clone(), round.round.view().get(), block.inner_shared());
-        match blocking(&context, move || core.judge(&parent, ancestors, &judged, view)).await {
+        let (core, round, judged) = (self.0.clone(), round.round, block.inner_shared());
+        match blocking(&context, move || core.judge(&parent, ancestors, &judged, round)).await {
             Some(Verdict::Valid) => true,
             Some(Verdict::Invalid(reason)) => {
-                let seat = self.0.committee.proposer(view);
-                tracing::warn!(height = block.inner().height, view, seat, reason, "block refused");
+                let (height, view) = (block.inner().height, round.view().get());
+                let seat = self.0.committees.of_epoch(round.epoch()).map(|committee| committee.proposer(view));
+                tracing::warn!(height, view, seat, reason, "block refused");
                 false
             }
             Some(Verdict::Outdated) | None => std::future::pending().await,

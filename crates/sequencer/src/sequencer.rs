@@ -7,6 +7,7 @@
 use crate::application::Application;
 use crate::block::Block;
 use crate::committee::Committee;
+use crate::committees::{Candidates, Committees, Schedule};
 use crate::engine::{self, Setup};
 use crate::evidence::EvidenceLog;
 use crate::ffg::{ParametersError, TrustError};
@@ -14,6 +15,7 @@ use crate::finality::desk::{Desk, REPLAYED_EPOCHS};
 use crate::finality::{KeptCheckpoint, Tracker};
 use crate::guard::Guard;
 use crate::history::{History, HistoryError};
+use crate::intake::{self, TakeError};
 use crate::keys::ValidatorKeys;
 use crate::lane::{self, Rules as LaneRules};
 use crate::limits::{
@@ -23,7 +25,6 @@ use crate::mempool::{Mempool, SubmitError};
 use crate::orderer::Core;
 use crate::submission::{Journal, JournalError, Lifetime, Receipt, Seats, Submission, Writer};
 use bytes::Bytes;
-use commonware_cryptography::Signer as _;
 use commonware_runtime::Runner as _;
 use parking_lot::{Mutex, RwLock};
 use protocol::api::{CertifiedBlock, StakeFinality, SubmissionStatus, ValidatorStatus};
@@ -46,9 +47,9 @@ const BLOCKING_THREADS_MAX: usize = 64;
 /// Everything that a validator is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Secrets of the seat.
+    /// Secrets of the validator. While no committee has a seat for them, it follows the others and waits for one.
     pub keys: ValidatorKeys,
-    /// The committee, which must contain the keys.
+    /// The first committee of the network.
     pub committee: Committee,
     /// Where to listen for the other validators; they dial the address in the committee.
     pub listen: SocketAddr,
@@ -93,13 +94,15 @@ pub enum StartError {
         /// Why; most often it is in use.
         source: io::Error,
     },
-    /// The keys are of no validator in the committee.
-    #[error("the keys ({public_key}) are of none of the {validators} validators in the committee")]
-    NotAMember {
+    /// The keys are only in part those of a seat.
+    #[error(
+        "seat {seat} has the consensus key {public_key}, but another randomness or vote key than the keys that were given"
+    )]
+    OtherKeys {
         /// Consensus key.
         public_key: String,
-        /// Size of the committee.
-        validators: usize,
+        /// Seat in the newest committee that has the key.
+        seat: u32,
     },
     /// The pace is out of range.
     #[error("block pace is {millis} ms, the limit is {BLOCK_MILLIS_MAX}")]
@@ -205,7 +208,8 @@ impl Running {
 type Slot = Arc<RwLock<Option<Running>>>;
 
 struct Inner {
-    seat: u32,
+    public_key: String,
+    committees: Committees,
     finality: watch::Receiver<StakeFinality>,
     slot: Slot,
     heights: watch::Receiver<u64>,
@@ -358,19 +362,41 @@ fn first_remembered(history: &History, stored: u64) -> Result<u64, HistoryError>
     Ok(first)
 }
 
+/// The committees that the blocks in the history announce.
+fn restore_committees(committee: &Committee, history: &History, epoch_blocks: u64) -> Result<Committees, HistoryError> {
+    let mut schedule = Schedule::new(committee.clone(), epoch_blocks);
+    for height in history.announcements()? {
+        if let Some(block) = history.block(height)? {
+            schedule.apply(&block);
+        }
+    }
+    Ok(Committees::new(schedule))
+}
+
+/// Keys that are listed with others than these would propose and vote in vain.
+fn check_keys(committees: &Committees, keys: &ValidatorKeys) -> Result<(), StartError> {
+    let (schedule, public_key) = (committees.now(), keys.public_key());
+    for term in schedule.terms().iter().rev() {
+        let Some(seat) = term.committee.seat(&public_key) else { continue };
+        return match term.committee.owns(seat, keys) {
+            true => Ok(()),
+            false => Err(StartError::OtherKeys { public_key, seat }),
+        };
+    }
+    Ok(())
+}
+
 /// Writes to the disk from now on what `core` accepts.
 fn open_journal(core: &Core, path: &Path, genesis: [u8; 32], writer: Writer) -> Result<(), JournalError> {
     let told = Arc::downgrade(&core.mempool);
     let snapshot = Box::new(move || told.upgrade().map_or_else(Vec::new, |mempool| mempool.snapshot()));
-    let member = core.committee.participants().iter().position(|key| *key == core.keys.consensus.public_key());
-    let others = member.map_or_else(Seats::default, |member| Seats::others(core.committee.size(), member));
+    let others = Seats::others(&core.committees.at(core.next_height()), &core.keys);
     core.mempool.attach(Journal::start(path, genesis, snapshot, writer)?, others);
     Ok(())
 }
 
 /// A validator that takes no part yet.
 pub(crate) struct Prepared {
-    pub seat: u32,
     /// Of its directory.
     pub lock: File,
     pub setup: Setup,
@@ -401,15 +427,14 @@ pub(crate) fn prepare(
     if block_millis > BLOCK_MILLIS_MAX {
         return Err(StartError::Pace { millis: block_millis });
     }
-    let seat = committee
-        .seat(&keys.public_key())
-        .filter(|seat| committee.owns(*seat, &keys))
-        .ok_or_else(|| StartError::NotAMember { public_key: keys.public_key(), validators: committee.size() })?;
+    check_keys(&Committees::new(Schedule::new(committee.clone(), epoch_blocks)), &keys)?;
     let lock = lock_directory(&directory)?;
     reachable()?;
     let genesis = Block::genesis(committee.chain_id(), genesis_timestamp_millis, application.genesis_commitment());
     let history = Arc::new(open_history(&directory, &genesis)?);
     check_guard(&guard, &genesis)?;
+    let committees = restore_committees(&committee, &history, epoch_blocks)?;
+    check_keys(&committees, &keys)?;
     let (tracker, reviewed) = restore(&committee, &history, &genesis, epoch_blocks)?;
     let desk = Arc::new(Desk::new(keys.votes.clone(), tracker, history.clone())?);
     reviewed.iter().for_each(|(tracker, block)| desk.review(tracker, block));
@@ -419,9 +444,10 @@ pub(crate) fn prepare(
         mempool.seal(lane.rules());
     }
     let evidence_path = directory.join("evidence.jsonl");
-    let evidence = EvidenceLog::open(&evidence_path, committee.clone()).map_err(directory_error(&evidence_path))?;
+    let evidence = EvidenceLog::open(&evidence_path, committees.clone()).map_err(directory_error(&evidence_path))?;
     let core = Arc::new(Core {
-        committee,
+        committees,
+        candidates: Candidates::open(history.clone())?,
         keys,
         application,
         mempool: Arc::new(mempool),
@@ -438,7 +464,7 @@ pub(crate) fn prepare(
     let height = catch_up(&core, &history)?;
     open_journal(&core, &journal, digest, writer)?;
     let setup = Setup { core, history, evidence, genesis, prefix: String::new(), guard };
-    Ok(Prepared { seat, lock, setup, height })
+    Ok(Prepared { lock, setup, height })
 }
 
 /// What a panic said.
@@ -501,13 +527,16 @@ impl Sequencer {
             let bound = TcpListener::bind(listen);
             bound.map(drop).map_err(|source| StartError::Address { address: listen, source })
         })?;
-        let Prepared { seat, lock, setup, height } = prepared;
+        let Prepared { lock, setup, height } = prepared;
+        let public_key = setup.core.keys.public_key();
+        let seat = setup.core.committees.at(height + 1).seat(&public_key);
         tracing::info!(seat, height, %listen, directory = %directory.display(), "validator starts");
-        Self::spawn(seat, directory, listen, lock, setup)
+        Self::spawn(directory, listen, lock, setup)
     }
 
-    fn spawn(seat: u32, directory: PathBuf, listen: SocketAddr, lock: File, setup: Setup) -> Result<Self, StartError> {
+    fn spawn(directory: PathBuf, listen: SocketAddr, lock: File, setup: Setup) -> Result<Self, StartError> {
         let core = setup.core.clone();
+        let (public_key, committees) = (core.keys.public_key(), core.committees.clone());
         let running = Running { core: core.clone(), history: setup.history.clone(), evidence: setup.evidence.clone() };
         let slot: Slot = Arc::new(RwLock::new(Some(running)));
         let (heights, failure) = (core.heights.subscribe(), core.failure.subscribe());
@@ -529,11 +558,12 @@ impl Sequencer {
             finished.send_replace(true);
         };
         let thread = std::thread::Builder::new()
-            .name(format!("validator-{seat}"))
+            .name(format!("validator-{}", &public_key[..8]))
             .spawn(body)
             .map_err(directory_error(&directory))?;
         let thread = Mutex::new(Some(thread));
-        let sequencer = Self(Arc::new(Inner { seat, finality, slot, heights, failure, stop, done, thread }));
+        let sequencer =
+            Self(Arc::new(Inner { public_key, committees, finality, slot, heights, failure, stop, done, thread }));
         if futures::executor::block_on(started).is_err() {
             sequencer.join();
             let reason = sequencer.failure().unwrap_or_else(|| "it ended before it was ready".to_owned());
@@ -589,6 +619,17 @@ impl Sequencer {
     fn mempool(&self) -> Result<Arc<Mempool>, SubmitError> {
         let slot = self.0.slot.read();
         Ok(slot.as_ref().ok_or(SubmitError::Stopped)?.core.mempool.clone())
+    }
+
+    /// Takes final blocks that somebody serves, in order, from the height after [`Sequencer::height`] on: for a validator
+    /// without a seat, or one that nobody is connected to. Nothing but certificates is believed. Blocks the thread.
+    pub fn take(&self, blocks: &[CertifiedBlock]) -> Result<(), TakeError> {
+        let (core, history) = {
+            let slot = self.0.slot.read();
+            let running = slot.as_ref().ok_or(TakeError::Stopped)?;
+            (running.core.clone(), running.history.clone())
+        };
+        intake::take(&core, &history, blocks)
     }
 
     /// Final blocks from height `from` (at least 1) on with their proofs, without gaps: at most `max`,
@@ -654,7 +695,17 @@ impl Sequencer {
         let (pending, evidence) =
             slot.as_ref().map_or((0, 0), |running| (running.core.mempool.len() as u64, running.evidence()));
         let finality = self.0.finality.borrow().clone();
-        ValidatorStatus { seat: self.0.seat, height: self.height(), pending, evidence, finality }
+        ValidatorStatus { seat: self.seat(), height: self.height(), pending, evidence, finality }
+    }
+
+    /// Seat in the committee that orders the next block; `None` if that has none for these keys.
+    pub fn seat(&self) -> Option<u32> {
+        self.0.committees.at(self.height() + 1).seat(&self.0.public_key)
+    }
+
+    /// The committees so far, and those announced.
+    pub fn committees(&self) -> Arc<Schedule> {
+        self.0.committees.now()
     }
 
     /// Why the validator failed, if it did. It has stopped then.
@@ -692,7 +743,7 @@ impl Sequencer {
         if let Some(thread) = thread
             && thread.join().is_err()
         {
-            tracing::error!(seat = self.0.seat, "the validator's thread panicked");
+            tracing::error!(key = self.0.public_key, "the validator's thread panicked");
         }
     }
 }

@@ -1,11 +1,14 @@
 //! What the protocol itself puts into blocks: namespace 0, which users cannot submit to.
 //!
 //! ```text
-//! transaction = 1 ‖ certificate of votes, or 2 ‖ evidence against a voter, or a record of the encrypted lane (4)
+//! transaction = 1 ‖ certificate of votes, or 2 ‖ evidence against a voter, or 3 ‖ announcement of the next committee, or a
+//! record of the encrypted lane (4)
 //! ```
-//! They are encoded as in [`proof::checkpoint`] and [`proof::lane`]. What may stand there depends on the blocks before, see
-//! [`Tracker::judge`](crate::finality::Tracker::judge).
+//! They are encoded as in [`proof::checkpoint`], [`Announcement`] and [`proof::lane`]. What may stand there depends on the blocks
+//! before, see [`Tracker::judge`](crate::finality::Tracker::judge) and
+//! [`Schedule::check`](crate::committees::Schedule::check).
 
+use crate::committees::{Announcement, AnnouncementError};
 use crate::content::Transaction;
 use crate::ffg::CERTIFICATES_PER_BLOCK_MAX;
 use crate::limits::{EVIDENCE_PER_BLOCK_MAX, LANE_RECORDS_MAX};
@@ -19,12 +22,16 @@ pub const SYSTEM: u64 = 0;
 
 const VOTES: u8 = 1;
 const EVIDENCE: u8 = 2;
+const COMMITTEE: u8 = 3;
 
 /// Namespace 0 of a block is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SystemError {
-    /// Neither votes nor evidence nor a record of the lane.
-    #[error("system transaction {0} is neither votes (1) nor evidence (2) nor a record of the encrypted lane (4)")]
+    /// Neither votes nor evidence nor a committee nor a record of the lane.
+    #[error(
+        "system transaction {0} is neither votes (1) nor evidence (2) nor a committee (3) nor a record of the encrypted \
+         lane (4)"
+    )]
     Kind(usize),
     /// Votes that do not decode.
     #[error(transparent)]
@@ -32,6 +39,9 @@ pub enum SystemError {
     /// Evidence that does not decode.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
+    /// An announcement that does not decode.
+    #[error(transparent)]
+    Announcement(#[from] AnnouncementError),
     /// A record of the lane that does not decode.
     #[error(transparent)]
     Lane(#[from] RecordError),
@@ -47,13 +57,15 @@ pub enum SystemError {
     },
 }
 
-/// Votes, evidence and records of the lane in one block, each in order.
+/// Votes, evidence and records of the lane in one block, each in order, and the committee that it announces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct System {
     /// Certificates of votes, at most [`CERTIFICATES_PER_BLOCK_MAX`].
     pub votes: Vec<Certificate>,
     /// Evidence, at most [`EVIDENCE_PER_BLOCK_MAX`].
     pub evidence: Vec<Evidence>,
+    /// The next committee.
+    pub committee: Option<Announcement>,
     /// Records of the encrypted lane, at most [`LANE_RECORDS_MAX`].
     pub lane: Vec<Record>,
 }
@@ -66,6 +78,10 @@ impl System {
             match transaction.payload().split_first() {
                 Some((&VOTES, rest)) => system.votes.push(Certificate::decode(rest)?),
                 Some((&EVIDENCE, rest)) => system.evidence.push(Evidence::decode(rest)?),
+                Some((&COMMITTEE, rest)) => {
+                    let repeated = system.committee.replace(Announcement::decode(rest)?).is_some();
+                    limit("announcements of a committee", 1 + usize::from(repeated), 1)?;
+                }
                 Some((&LANE, _)) => system.lane.push(Record::decode(transaction.payload())?),
                 _ => return Err(SystemError::Kind(number)),
             }
@@ -76,17 +92,19 @@ impl System {
         Ok(system)
     }
 
-    /// The transactions: votes, evidence, records of the lane.
+    /// The transactions: votes, evidence, the committee, records of the lane. An announcement that has no encoding is left out.
     pub fn encode(&self) -> Vec<Bytes> {
         let tagged = |tag: u8, body: Vec<u8>| Bytes::from([&[tag][..], &body].concat());
         let votes = self.votes.iter().map(|votes| tagged(VOTES, votes.encode()));
         let evidence = self.evidence.iter().map(|evidence| tagged(EVIDENCE, evidence.encode()));
-        votes.chain(evidence).chain(self.lane.iter().map(|record| record.encode().into())).collect()
+        let committee = self.committee.as_ref().and_then(Announcement::encode).map(|bytes| tagged(COMMITTEE, bytes));
+        let lane = self.lane.iter().map(|record| record.encode().into());
+        votes.chain(evidence).chain(committee).chain(lane).collect()
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.votes.is_empty() && self.evidence.is_empty() && self.lane.is_empty()
+        self.votes.is_empty() && self.evidence.is_empty() && self.committee.is_none() && self.lane.is_empty()
     }
 }
 
@@ -117,6 +135,20 @@ mod tests {
         assert_eq!(read(&[7]), Err(SystemError::Kind(0)));
         assert_eq!(read(&[VOTES, 1, 2]), Err(SystemError::Votes(CertificateError::Encoding(2))));
         assert_eq!(read(&[EVIDENCE]), Err(SystemError::Evidence(EvidenceError::Encoding(0))));
+        assert_eq!(read(&[COMMITTEE, 9]), Err(SystemError::Announcement(AnnouncementError(1))));
         assert_eq!(System::read(&Payload::new(Content::default()).unwrap()), Ok(System::default()));
+    }
+
+    #[test]
+    fn a_block_announces_one_committee_at_most() {
+        let committee = Announcement { first: 8, validators: vec![] };
+        let system = System { committee: Some(committee), ..System::default() };
+        let [one] = system.encode().try_into().unwrap();
+        assert_eq!(System::read(&payload(vec![one.clone()])), Ok(system));
+        let what = "announcements of a committee";
+        assert_eq!(
+            System::read(&payload(vec![one.clone(), one])),
+            Err(SystemError::TooMany { what, found: 2, limit: 1 })
+        );
     }
 }

@@ -3,7 +3,8 @@
 use crate::application::OrderOnly;
 use crate::block::Block;
 use crate::certificate::{Certificate, Finalization};
-use crate::committee::{Committee, EPOCH};
+use crate::committee::Committee;
+use crate::committees::{Candidates, Committees, Schedule};
 use crate::content::{Content, Entry};
 use crate::finality::Tracker;
 use crate::finality::desk::Desk;
@@ -17,7 +18,7 @@ use crate::randomness;
 use bytes::Bytes;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::simplex::types::{Finalize, Proposal};
-use commonware_consensus::types::{Round, View};
+use commonware_consensus::types::{Epoch, Round, View};
 use commonware_cryptography::sha256;
 use commonware_parallel::Sequential;
 use commonware_utils::non_empty;
@@ -37,6 +38,11 @@ pub fn committee() -> Committee {
     let validators: Vec<_> =
         (0..4).map(|seat| keys(seat).validator(format!("127.0.0.1:{}", 9000 + seat), String::new())).collect();
     Committee::new(&validators, CHAIN_ID).unwrap()
+}
+
+/// Epochs of four blocks, and no committee announced.
+pub fn committees() -> Committees {
+    Committees::new(Schedule::new(committee(), 4))
 }
 
 pub fn genesis() -> Block {
@@ -77,7 +83,7 @@ pub fn signer(seat: u64) -> Scheme {
 }
 
 pub fn proposal(block: &Block, parent_view: u64) -> Proposal<sha256::Digest> {
-    let round = Round::new(EPOCH, View::new(block.view));
+    let round = Round::new(Epoch::zero(), View::new(block.view));
     Proposal::new(round, View::new(parent_view), sha256::Digest(block.digest()))
 }
 
@@ -104,8 +110,9 @@ pub fn core(pace: Duration) -> Arc<Core> {
     let history = Arc::new(History::open(&directory.path().join("history.redb")).unwrap());
     let tracker = Tracker::genesis(&committee(), &genesis(), 4).unwrap();
     Arc::new(Core {
-        desk: Arc::new(Desk::new(keys(0).votes.clone(), tracker, history).unwrap()),
-        committee: committee(),
+        desk: Arc::new(Desk::new(keys(0).votes.clone(), tracker, history.clone()).unwrap()),
+        committees: committees(),
+        candidates: Candidates::open(history).unwrap(),
         keys: keys(0),
         application: Arc::new(OrderOnly::default()),
         lane: None,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proof::namespace::NamespaceProof;
 use protocol::api::CheckpointName;
+use protocol::network::Validator;
 use sequencer::lane::Front;
 use sequencer::{Application, Block, Entry, Hash, Proposal, Propose, SYSTEM, System, transaction_hash};
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,12 +189,17 @@ pub(crate) struct Ledger {
     /// Of honest validators.
     chronicle: Option<Arc<Mutex<Chronicle>>>,
     height: Mutex<u64>,
+    /// Seats that it names, from a height on.
+    seats: Arc<Seats>,
 }
+
+/// Who has a seat, from a height on.
+pub(crate) type Seats = BTreeMap<u64, Vec<Validator>>;
 
 impl Ledger {
     /// For a seat; what malicious ones take is believed by nobody.
-    pub fn new(seat: usize, chronicle: Option<Arc<Mutex<Chronicle>>>) -> Self {
-        Self { seat, chronicle, height: Mutex::new(0) }
+    pub fn new(seat: usize, chronicle: Option<Arc<Mutex<Chronicle>>>, seats: Arc<Seats>) -> Self {
+        Self { seat, chronicle, height: Mutex::new(0), seats }
     }
 }
 
@@ -223,6 +229,10 @@ impl Application for Ledger {
 
     fn verify(&self, _ancestors: &[Arc<Block>], block: &Block) -> bool {
         block.commitment == commitment(block.height)
+    }
+
+    fn seats(&self, block: &Block) -> Option<Vec<Validator>> {
+        self.seats.range(..=block.height).next_back().map(|(_, seats)| seats.clone())
     }
 
     fn finalized(&self, block: &Block) -> Result<(), String> {
@@ -306,7 +316,7 @@ mod tests {
     #[test]
     fn a_share_before_its_target_is_final_is_noticed() {
         let chronicle = Arc::new(Mutex::new(Chronicle::default()));
-        let ledger = Ledger::new(3, Some(chronicle.clone()));
+        let ledger = Ledger::new(3, Some(chronicle.clone()), Arc::default());
         ledger.finalized(&block(1, vec![], vec![])).unwrap();
         chronicle.lock().released(3, 1);
         assert_eq!(chronicle.lock().broken, None);
@@ -345,7 +355,7 @@ mod tests {
     #[test]
     fn a_block_that_is_left_out_is_noticed() {
         let chronicle = Arc::new(Mutex::new(Chronicle::default()));
-        let ledger = Ledger::new(3, Some(chronicle.clone()));
+        let ledger = Ledger::new(3, Some(chronicle.clone()), Arc::default());
         ledger.finalized(&block(1, vec![], vec![])).unwrap();
         assert_eq!(chronicle.lock().broken, None);
         ledger.finalized(&block(3, vec![], vec![])).unwrap();

@@ -117,9 +117,9 @@ fn print(part: usize, step: usize, at: Duration, event: &str) {
 
 /// Plays a broken run again, with every event.
 fn replay(plan: &Plan, violation: &Violation) -> Result<()> {
-    let Plan { seed, validators, pace, link, twins, .. } = plan;
+    let Plan { seed, validators, pace, link, twins, seats, .. } = plan;
     println!("seed {seed}: {violation}");
-    println!("again: {validators} validators, pace {pace:?}, links {link:?}, twins {twins:?}");
+    println!("again: {validators} validators, pace {pace:?}, links {link:?}, twins {twins:?}, seats {seats:?}");
     let again = run(plan, &mut print);
     match again {
         Err(again) if again == *violation => println!("seed {seed}: the same again"),
@@ -144,16 +144,17 @@ impl Total {
         self.sum.power_failures += outcome.power_failures;
         self.sum.twins += outcome.twins;
         self.sum.evidence += outcome.evidence;
+        self.sum.changes += outcome.changes;
     }
 }
 
 impl std::fmt::Display for Total {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Outcome { blocks, transactions, faults, power_failures, twins, evidence, .. } = &self.sum;
+        let Outcome { blocks, transactions, faults, power_failures, twins, evidence, changes, .. } = &self.sum;
         write!(
             f,
             "{} seeds, {faults} faults, {power_failures} power failures, {twins} twins, {evidence} pieces of evidence, \
-             {blocks} blocks, {transactions} transactions: {} invariants held",
+             {changes} changes of the committee, {blocks} blocks, {transactions} transactions: {} invariants held",
             self.seeds,
             Invariant::ALL.len()
         )

@@ -17,6 +17,8 @@ pub const QUIET_NAMESPACE: u64 = 8;
 const FAULTY: Duration = Duration::from_secs(6);
 /// Faults of a part of a run, at most.
 const FAULTS_MAX: usize = 5;
+/// Changes of the committee in a run, if it lasts long enough.
+const CHANGES_MAX: u64 = 3;
 /// Users' submissions in a part of a run, at most.
 const SUBMISSIONS_MAX: usize = 60;
 
@@ -42,6 +44,8 @@ pub struct Plan {
     pub link: Link,
     /// Seats that run twice, with the same keys and different peers; fewer than a third.
     pub twins: Vec<usize>,
+    /// Whom the application seats, in this order, from the checkpoint of an epoch on; all validators until then.
+    pub seats: Vec<(u64, Vec<usize>)>,
     /// Parts of the run; between two of them all validators lose power at once, and what was not synced.
     pub parts: Vec<Part>,
 }
@@ -161,7 +165,8 @@ impl Plan {
         let mut dice = Dice { rng, validators, twins: twins.clone() };
         let link = dice.link(20, 10, 20);
         let parts = (0..dice.rng.random_range(1..=3)).map(|_| dice.part()).collect();
-        Self { seed, validators, pace, epoch_blocks, finality: true, link, twins, parts }
+        let seats = dice.changes();
+        Self { seed, validators, pace, epoch_blocks, finality: true, link, twins, seats, parts }
     }
 
     /// A network in which nothing happens until `blocks` are final.
@@ -169,7 +174,8 @@ impl Plan {
         let link = Link { latency: Duration::from_millis(10), jitter: Duration::from_millis(1), lost: 0 };
         let part = Part { events: Vec::new(), blocks };
         let (pace, twins) = (Duration::from_millis(200), Vec::new());
-        Self { seed: 0, validators, pace, epoch_blocks: 32, finality: false, link, twins, parts: vec![part] }
+        let (seats, parts) = (Vec::new(), vec![part]);
+        Self { seed: 0, validators, pace, epoch_blocks: 32, finality: false, link, twins, seats, parts }
     }
 
     /// Seats that run once.
@@ -192,6 +198,26 @@ impl Dice {
     fn link(&mut self, latency: u64, jitter: u64, lost: u16) -> Link {
         let mut millis = |max: u64| Duration::from_millis(self.rng.random_range(1..=max));
         Link { latency: millis(latency), jitter: millis(jitter), lost: self.rng.random_range(0..=lost) }
+    }
+
+    /// Changes of the committee, by the epoch whose checkpoint names the seats.
+    fn changes(&mut self) -> Vec<(u64, Vec<usize>)> {
+        let mut epoch = 0;
+        let mut change = || {
+            epoch += self.rng.random_range(1..=3);
+            (epoch, self.seats())
+        };
+        (0..CHANGES_MAX).map(|_| change()).collect()
+    }
+
+    /// All validators, or all but one, in any order. With fewer of them no more twins may have a seat than before.
+    fn seats(&mut self) -> Vec<usize> {
+        let mut seats: Vec<usize> = (0..self.validators).collect();
+        seats.shuffle(&mut self.rng);
+        let leaves = self.rng.random_bool(0.5);
+        let leaver = self.twins.first().copied().unwrap_or(seats[0]);
+        seats.retain(|seat| !leaves || *seat != leaver);
+        seats
     }
 
     fn moment(&mut self) -> Duration {
@@ -261,6 +287,10 @@ mod tests {
             let plan = Plan::draw(seed, None);
             assert_eq!(plan, Plan::draw(seed, None));
             assert!(plan.twins.len() * 3 < plan.validators);
+            for (_, seats) in &plan.seats {
+                let twins = plan.twins.iter().filter(|twin| seats.contains(twin)).count();
+                assert!(twins * 3 < seats.len(), "seed {seed}: {twins} of {seats:?}");
+            }
             for part in &plan.parts {
                 let last = |wanted: fn(&Event) -> bool| part.events.iter().rposition(|(_, event)| wanted(event));
                 let broken = last(|event| matches!(event, Event::Partition { .. } | Event::Degrade { .. }));

@@ -4,7 +4,7 @@
 //! in a temporary directory. Killing a validator drops all its tasks at once, wherever they wait.
 
 use crate::invariants::{Invariant, Violation};
-use crate::ledger::{Broken, Chronicle, Ledger, transactions};
+use crate::ledger::{Broken, Chronicle, Ledger, Seats, transactions};
 use crate::plan::{Event, Link, Part, Plan, SEALED_NAMESPACE};
 use crate::twins::Sights;
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use proof::lane::{Entropy, seal};
 use protocol::api::{CertifiedBlock, SubmissionState};
 use protocol::network::LanePolicy;
+use sequencer::committees::Schedule;
 use sequencer::guard::Guard;
 use sequencer::lane::{self, Dealt};
 use sequencer::simulated::{CHANNELS, Validator, channels, released};
@@ -61,6 +62,8 @@ pub struct Outcome {
     pub twins: u64,
     /// Pieces of evidence against twins.
     pub evidence: u64,
+    /// Changes of the committee.
+    pub changes: u64,
     /// Messages between validators.
     pub messages: u64,
     /// Bytes of the longest header.
@@ -110,6 +113,8 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> R
     outcome.shares = world.chronicle.lock().shares;
     outcome.evidence = world.accusations().map_err(|broken| world.violation(broken))?;
     outcome.evidence += world.chronicle.lock().accusations;
+    let height = world.chronicle.lock().height();
+    outcome.changes = world.schedule.terms().iter().filter(|term| (1..=height).contains(&term.first)).count() as u64;
     Ok(outcome)
 }
 
@@ -134,6 +139,10 @@ struct World<'a> {
     committee: Committee,
     /// Key of the encrypted lane.
     lane: Dealt,
+    /// Whom the applications seat later.
+    seats: Arc<Seats>,
+    /// Committees by the blocks that were served last.
+    schedule: Schedule,
     peers: Vec<PublicKey>,
     chronicle: Arc<Mutex<Chronicle>>,
     /// Applications of the seats, the second halves of twins behind them.
@@ -182,12 +191,16 @@ impl<'a> World<'a> {
             .map(|seat| keys(seat).validator(format!("127.0.0.1:{}", 9_000 + seat), String::new()))
             .collect();
         let committee = Committee::new(&validators, CHAIN_ID).expect("the keys of a plan are distinct");
+        let named = |seats: &Vec<usize>| seats.iter().map(|seat| validators[*seat].clone()).collect();
+        let seats = plan.seats.iter().map(|(epoch, seats)| (epoch * plan.epoch_blocks, named(seats))).collect();
         let chronicle = Chronicle::new(plan.twins.iter().map(|seat| vote_key(*seat)).collect());
         Self {
             plan,
             directory,
+            schedule: Schedule::new(committee.clone(), plan.epoch_blocks),
             committee,
             lane: deal(plan),
+            seats: Arc::new(seats),
             peers: (0..plan.validators).map(peer).collect(),
             chronicle: Arc::new(Mutex::new(chronicle)),
             ledgers: BTreeMap::new(),
@@ -401,7 +414,8 @@ impl<'a> World<'a> {
         let name = format!("{seat}{half}");
         let honest = half.is_empty();
         let chronicle = honest.then(|| self.chronicle.clone());
-        let ledger = self.ledgers.entry(name.clone()).or_insert_with(|| Arc::new(Ledger::new(seat, chronicle)));
+        let ledger = || Arc::new(Ledger::new(seat, chronicle, self.seats.clone()));
+        let ledger = self.ledgers.entry(name.clone()).or_insert_with(ledger);
         let application: Arc<dyn Application> = ledger.clone();
         let config = Config {
             keys: keys(seat),
@@ -443,7 +457,7 @@ impl<'a> World<'a> {
     /// The record of what a validator signed; twins have one each.
     async fn guard(&self, powered: &Powered, name: &str) -> Result<Arc<Guard>, Broken> {
         let path = self.directory.join(format!("{name}.guard"));
-        let commitment = Ledger::new(0, None).genesis_commitment();
+        let commitment = Ledger::new(0, None, Arc::default()).genesis_commitment();
         let genesis = Block::genesis(CHAIN_ID, 0, commitment).digest();
         let mut opened = if path.exists() { Guard::open(&path, genesis) } else { Guard::create(&path, genesis) };
         for _ in 0..RELEASE_LOOKS_MAX {
@@ -539,15 +553,21 @@ impl<'a> World<'a> {
     fn check_served(&mut self, powered: &Powered) -> Result<(), Broken> {
         for seat in self.plan.honest() {
             let broken = |what: String| (Invariant::CertifiedWhenServed, format!("seat {seat}: {what}"));
-            let mut from = 1;
+            // As whoever follows from genesis on.
+            let mut schedule = Schedule::new(self.committee.clone(), self.plan.epoch_blocks);
+            let (mut from, mut parent) = (1, None);
             loop {
                 let page = powered.served(seat, from).map_err(broken)?;
                 let Some(last) = page.last() else { break };
                 from = last.height + 1;
                 for certified in &page {
                     let height = certified.height;
-                    let block =
-                        self.committee.verify(certified).map_err(|error| broken(format!("{height}: {error}")))?;
+                    let block = match &parent {
+                        Some(parent) => schedule.verify_child(parent, certified),
+                        None => schedule.verify(certified),
+                    };
+                    let block = block.map_err(|error| broken(format!("{height}: {error}")))?;
+                    schedule.apply(&block);
                     self.chronicle.lock().compare(seat, height, block.digest())?;
                     let header = block.header().encode().len() as u64;
                     self.header_bytes = self.header_bytes.max(header);
@@ -556,13 +576,25 @@ impl<'a> World<'a> {
                     if certified.certificate.0.starts_with(&[0; 4]) {
                         self.certificate_bytes = self.certificate_bytes.max(certificate);
                     }
+                    parent = Some(block);
                 }
+            }
+            if schedule.terms().len() > self.schedule.terms().len() {
+                self.schedule = schedule;
             }
             if from <= powered.height(seat) {
                 return Err(broken(format!("it serves up to {}, its height is {}", from - 1, powered.height(seat))));
             }
         }
         Ok(())
+    }
+
+    /// Whether the seat that evidence is against is that of twins.
+    fn is_twin(&self, record: &EvidenceRecord) -> bool {
+        let term = usize::try_from(record.epoch).ok().and_then(|number| self.schedule.terms().get(number));
+        let accused = term.and_then(|term| term.committee.validators().get(record.seat as usize));
+        let twins = self.plan.twins.iter().map(|seat| keys(*seat).public_key());
+        accused.is_some_and(|accused| twins.into_iter().any(|twin| twin == accused.public_key))
     }
 
     /// How much evidence the honest validators have kept; it must be against twins.
@@ -574,8 +606,9 @@ impl<'a> World<'a> {
             let text = std::fs::read_to_string(&file).map_err(|error| broken(error.to_string()))?;
             for line in text.lines() {
                 let record: EvidenceRecord = serde_json::from_str(line).map_err(|error| broken(error.to_string()))?;
-                if !self.plan.twins.contains(&(record.seat as usize)) {
-                    return Err(broken(format!("{} of seat {} in view {}", record.kind, record.seat, record.view)));
+                if !self.is_twin(&record) {
+                    let EvidenceRecord { kind, seat, epoch, view, .. } = record;
+                    return Err(broken(format!("{kind} of seat {seat} of committee {epoch} in view {view}")));
                 }
                 count += 1;
             }

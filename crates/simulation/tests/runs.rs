@@ -12,6 +12,15 @@ fn a_few_seeds_hold_every_invariant() {
 }
 
 #[test]
+fn committees_change_while_validators_fail() {
+    let changes: u64 = (20..23)
+        .map(|seed| run(&Plan::draw(seed, Some(4)), &mut |_, _, _, _| {}).unwrap_or_else(|broken| panic!("{broken}")))
+        .map(|outcome| outcome.changes)
+        .sum();
+    assert!(changes > 0, "three runs, and the committee stayed");
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let play = || {
         let mut events = Vec::new();

@@ -4,8 +4,8 @@ use super::{Api, CALL_BYTES_MAX, CALL_TIMEOUT, ClientError, parse, read};
 use crate::validator::PAGE_BYTES_MAX;
 use axum::body::Bytes;
 use protocol::api::{
-    CertifiedBlock, FinalizedPage, KeptCheckpoint, SubmitAllRequest, SubmitAllResponse, SubmitRequest, SubmitResponse,
-    ValidatorStatus,
+    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, SubmitAllRequest, SubmitAllResponse, SubmitRequest,
+    SubmitResponse, ValidatorStatus,
 };
 use reqwest::Client;
 use std::time::Duration;
@@ -86,6 +86,11 @@ impl ValidatorClient {
             true => Ok(kept),
             false => Err(ClientError::Shape { url, expected: "the checkpoint of the epoch asked for" }),
         }
+    }
+
+    /// Who orders which blocks, as the validator says; the blocks that announce it are the proof.
+    pub async fn committees(&self) -> Result<Committees, ClientError> {
+        self.api.get_json(self.api.url("seq/v1/committees"), ANSWER_BYTES_MAX, TRANSFER_TIMEOUT).await
     }
 
     /// One final block with its certificate.

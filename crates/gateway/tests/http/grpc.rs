@@ -192,7 +192,7 @@ async fn finality_health_and_the_description_are_told() {
     let site = Site::new().await;
     let (http, origin) = site.channel();
     let mut finality = FinalityServiceClient::with_origin(http, origin);
-    assert_eq!(finality.get_status(api::GetStatusRequest {}).await.unwrap().into_inner().seat, 2);
+    assert_eq!(finality.get_status(api::GetStatusRequest {}).await.unwrap().into_inner().seat, Some(2));
     let kept = finality.get_checkpoint(api::GetCheckpointRequest { epoch: None }).await.unwrap().into_inner();
     assert_eq!((kept.checkpoint.unwrap().height, &kept.kept[..]), (96, &[7; 5][..]));
     let genesis = finality.get_checkpoint(api::GetCheckpointRequest { epoch: Some(0) }).await.unwrap_err();

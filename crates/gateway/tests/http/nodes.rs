@@ -7,8 +7,8 @@ use cid::Cid;
 use gateway::backend::{Answer, FinalBlock, ShardBackend, Submission, ValidatorBackend};
 use gateway::problem;
 use protocol::api::{
-    CertifiedBlock, CheckpointName, FinalizedPage, KeptCheckpoint, NamespaceBlock, Problem, ShardNodeInfo,
-    SubmissionPlace, SubmissionReceipt, SubmissionState, SubmissionStatus, ValidatorStatus,
+    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, NamespaceBlock, Problem,
+    ShardNodeInfo, SubmissionPlace, SubmissionReceipt, SubmissionState, SubmissionStatus, ValidatorStatus,
 };
 use protocol::content::sha256;
 use std::collections::BTreeMap;
@@ -142,7 +142,7 @@ impl Seat {
 #[async_trait]
 impl ValidatorBackend for Seat {
     async fn status(&self) -> Answer<ValidatorStatus> {
-        Ok(ValidatorStatus { seat: 2, height: self.height(), ..ValidatorStatus::default() })
+        Ok(ValidatorStatus { seat: Some(2), height: self.height(), ..ValidatorStatus::default() })
     }
 
     async fn accept(
@@ -201,6 +201,11 @@ impl ValidatorBackend for Seat {
             }),
             Some(epoch) => Err(problem::not_found("checkpoint", epoch, "not kept")),
         }
+    }
+
+    async fn committees(&self) -> Answer<Committees> {
+        let term = CommitteeTerm { first: 12, announced: 5, validators: vec![] };
+        Ok(Committees { committees: vec![CommitteeTerm::default(), term] })
     }
 
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {

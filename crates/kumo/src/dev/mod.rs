@@ -175,7 +175,8 @@ async fn start_node(plan: &Plan, shared: &Shared, name: &str) -> Result<Running>
     match kind {
         "validator" => {
             let shared = (index == SHARED_SEAT).then(|| shared.clone());
-            roles::validator::start(roles::validator::Config { network, seat: index, dir, shared, chain }).await
+            let place = roles::validator::Place::Seat(index);
+            roles::validator::start(roles::validator::Config { network, place, dir, shared, chain }).await
         }
         "rpc" => {
             let (settings, local) = (plan.options.settings.clone(), Some((shared.clone(), SHARED_SEAT)));

@@ -3,15 +3,15 @@
 use super::rpc::clients;
 use super::validator::socket_of;
 use super::{Running, listen, lock_directory};
-use crate::follower;
+use crate::follower::{self, Source};
 use crate::gateway::backend::Answers;
 use crate::gateway::index::Index;
 use crate::gateway::sync::{self, Namespaces};
+use crate::genesis;
 use alloy_primitives::B256;
 use eyre::Result;
 use protocol::network::Network;
 use sdk::ChainClient;
-use sequencer::Committee;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,11 +45,11 @@ pub async fn start(config: Config) -> Result<Running> {
     let address = config.listen.map_or_else(|| socket_of(&config.network.gateway), Ok)?;
     let listener = listen("gateway", address).await?;
     let chain = ChainClient::new(&config.network.rpc, config.network.chain_id);
-    let committee = Arc::new(Committee::new(&config.network.validators, config.network.chain_id)?);
+    let committees = genesis::committees(&config.network)?;
     let validators = clients(&config.network)?;
-    let genesis = genesis_hash(&chain).await?;
+    let first = genesis_hash(&chain).await?;
     let dir = config.dir.clone();
-    let index = Arc::new(tokio::task::spawn_blocking(move || Index::open(&dir, genesis)).await??);
+    let index = Arc::new(tokio::task::spawn_blocking(move || Index::open(&dir, first)).await??);
     let (peers, nodes) = watch::channel(Arc::from([]));
     let file = config.dir.join("files.redb");
     let open = move || Cluster::open(&file, nodes, ClusterConfig::default(), clock());
@@ -70,7 +70,7 @@ pub async fn start(config: Config) -> Result<Running> {
     role.spawn(answers.nodes.clone().watch(chain.clone(), peers));
     role.spawn(sync::job_events(chain, index.clone(), tell));
     role.spawn(repair(cluster));
-    let follow = follower::follow(validators, committee, Arc::new(Namespaces::new(index)));
+    let follow = follower::follow(Source::new(validators, committees)?, Arc::new(Namespaces::new(index)));
     role.spawn(async move {
         if let Err(error) = follow.await {
             tracing::error!(error = format!("{error:#}"), "the gateway stopped following the sequencer; restart it");

@@ -7,7 +7,7 @@ use super::shared::Shared;
 use super::validator::{ChainOptions, open_chain, socket_of};
 use super::{Running, lock_directory};
 use crate::finality::Followed;
-use crate::follower::{self, Sink};
+use crate::follower::{self, Sink, Source};
 use crate::genesis;
 use crate::seam::{self, Settlement};
 use crate::settings::Settings;
@@ -22,7 +22,9 @@ use eyre::{Result, ensure, eyre};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use proof::checkpoint::{Checkpoint, Point};
+use protocol::api::CertifiedBlock;
 use protocol::network::Network;
+use sequencer::committees::Committees;
 use sequencer::{Application as _, Block, Committee};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -65,8 +67,8 @@ pub async fn start(config: Config) -> Result<Running> {
     };
     let validators = clients(&config.network)?;
     let sync = SyncStatus::default();
-    let committee = Arc::new(Committee::new(&config.network.validators, config.network.chain_id)?);
-    let finality = Arc::new(open_finality(&config, &committee, &chain)?);
+    let committees = genesis::committees(&config.network)?;
+    let finality = Arc::new(open_finality(&config, &committees.at(0), &chain)?);
     let pinned = match config.trusted {
         Some(trusted) => Some(trust(&finality, &validators, trusted, &chain).await?),
         None => None,
@@ -80,7 +82,7 @@ pub async fn start(config: Config) -> Result<Running> {
     });
     let sink =
         Arc::new(Executor { chain: chain.clone(), shared, sync: sync.clone(), finality: finality.clone(), pinned });
-    let follow = follower::follow(validators.clone(), committee.clone(), sink);
+    let follow = follower::follow(Source::new(validators.clone(), committees.clone())?, sink);
     let failure = role.failure();
     role.spawn(async move {
         if let Err(error) = follow.await {
@@ -88,7 +90,7 @@ pub async fn start(config: Config) -> Result<Running> {
             failure.send_replace(Some(format!("{error:#}")));
         }
     });
-    let checkpoints = Certificates { validators: validators.clone(), committee };
+    let checkpoints = Certificates { validators: validators.clone(), committees };
     let (broadcast, handing_over) = Handover::new(validators, config.local);
     role.spawn(handing_over);
     let (broadcast, checkpoints) = (Arc::new(broadcast), Some(Arc::new(checkpoints) as Arc<dyn Checkpoints>));
@@ -210,7 +212,18 @@ impl Sink for Executor {
 /// Fetches the certificates of final blocks from validators, which keep them all, and believes none unchecked.
 struct Certificates {
     validators: Vec<ValidatorClient>,
-    committee: Arc<Committee>,
+    committees: Committees,
+}
+
+impl Certificates {
+    /// Checks a block, if need be after learning which committees there are.
+    async fn verify(&self, validator: &ValidatorClient, certified: &CertifiedBlock) -> Result<Block> {
+        if let Ok(block) = self.committees.now().verify(certified) {
+            return Ok(block);
+        }
+        follower::learn(validator, &self.committees).await?;
+        Ok(self.committees.now().verify(certified)?)
+    }
 }
 
 #[async_trait]
@@ -228,7 +241,7 @@ impl Checkpoints for Certificates {
                     continue;
                 }
             };
-            match self.committee.verify(&certified) {
+            match self.verify(validator, &certified).await {
                 Ok(block) => {
                     return Ok(Certificate {
                         header: block.header().encode().into(),

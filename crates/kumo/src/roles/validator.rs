@@ -1,5 +1,6 @@
 //! The validator role: order blocks with the other validators, execute before voting, serve final blocks.
 
+use super::rpc::clients;
 use super::shared::Shared;
 use super::{Running, listen, lock_directory};
 use crate::genesis;
@@ -7,6 +8,7 @@ use crate::lane;
 use crate::protection;
 use crate::seam::Settlement;
 use ::gateway::backend::{Answer, FinalBlock, Submission, ValidatorBackend};
+use ::gateway::client::ValidatorClient;
 use ::gateway::problem;
 use alloy_primitives::B256;
 use async_trait::async_trait;
@@ -14,11 +16,14 @@ use bytes::Bytes;
 use chain::{Chain, ChainConfig, ChainError};
 use eyre::{Context, Result, ensure, eyre};
 use protocol::api::{
-    CertifiedBlock, CheckpointName, FinalizedPage, KeptCheckpoint, NamespaceBlock, Problem, SubmissionReceipt,
-    SubmissionStatus, ValidatorStatus,
+    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, NamespaceBlock, Problem,
+    SubmissionReceipt, SubmissionStatus, ValidatorStatus,
 };
-use protocol::network::Network;
-use sequencer::{Application as _, Block, Committee, Lifetime, Receipt, Sequencer, SubmitError, ValidatorKeys};
+use protocol::network::{Network, Validator};
+use sequencer::committees::Term;
+use sequencer::{
+    Application as _, Block, Committee, Lifetime, Receipt, Sequencer, SubmitError, TakeError, ValidatorKeys,
+};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,8 +36,8 @@ const WAIT_MILLIS_MAX: u64 = 30_000;
 pub struct Config {
     /// The network, with its committee and genesis.
     pub network: Network,
-    /// Seat in the committee, from 0.
-    pub seat: usize,
+    /// Which validator it is.
+    pub place: Place,
     /// Its directory.
     pub dir: PathBuf,
     /// What it shares with the rpc role of this process, if there is one.
@@ -40,6 +45,32 @@ pub struct Config {
     /// How it keeps its chain.
     pub chain: ChainOptions,
 }
+
+/// Which validator a node is.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// The one with this seat in the first committee, the one of the network file.
+    Seat(usize),
+    /// One that is not in the network file: it follows the others until a committee has a seat for its keys. New keys are
+    /// made if there are none.
+    Own {
+        /// Where the other validators reach it.
+        p2p: SocketAddr,
+        /// Where it serves its API.
+        api: SocketAddr,
+    },
+}
+
+/// File in the directory of a validator that is not in the network file: its listing, to be registered.
+pub const LISTING_FILE: &str = "validator.json";
+/// Final blocks asked for at a time by a validator without a seat.
+const PAGE_BLOCKS: usize = 64;
+/// How long a validator without a seat waits for the next block in one request.
+const PAGE_WAIT_MILLIS: u64 = 2_000;
+/// A validator with a seat that has had no new block for so long asks the APIs of others.
+const STALLED: Duration = Duration::from_secs(10);
+/// Pause after a validator did not answer.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// File in a validator's directory that holds its keys.
 pub const KEY_FILE: &str = "validator.key";
@@ -52,22 +83,15 @@ pub const CHAIN_DIR: &str = "chain";
 /// When the seat, the keys, the ports or the directory do not fit; the text says which.
 pub async fn start(config: Config) -> Result<Running> {
     let lock = lock_directory(&config.dir)?;
-    let mut role = Running::new(format!("validator-{}", config.seat));
+    let name = match config.place {
+        Place::Seat(seat) => format!("validator-{seat}"),
+        Place::Own { .. } => "validator".to_owned(),
+    };
+    let mut role = Running::new(name.clone());
     role.hold(lock);
-    let seat = config.network.validators.get(config.seat).ok_or_else(|| {
-        eyre!("there is no seat {}: the committee has {} validators", config.seat, config.network.validators.len())
-    })?;
-    let key_file = config.dir.join(KEY_FILE);
-    let keys = ValidatorKeys::load(&key_file).wrap_err_with(|| format!("cannot load {}", key_file.display()))?;
-    ensure!(
-        keys.public_key() == seat.public_key,
-        "the keys in {} are not those of seat {}: the network file says {}",
-        key_file.display(),
-        config.seat,
-        seat.public_key
-    );
-    let p2p: SocketAddr = seat.p2p.parse().wrap_err_with(|| format!("seat {}: p2p {:?}", config.seat, seat.p2p))?;
-    let api = listen("validator API", socket_of(&seat.api)?).await?;
+    let (keys, listing) = identity(&config)?;
+    let p2p: SocketAddr = listing.p2p.parse().wrap_err_with(|| format!("{name}: p2p {:?}", listing.p2p))?;
+    let api = listen("validator API", socket_of(&listing.api)?).await?;
     let shared = config.shared.clone().unwrap_or_default();
     let chain = shared.open(&config.dir, &config.network, config.chain).await?;
     shared.take_over();
@@ -83,10 +107,10 @@ pub async fn start(config: Config) -> Result<Running> {
     shared.attach(sequencer.clone());
     let mut failed = sequencer.failed();
     let failure = role.failure();
-    let seat_number = config.seat;
+    role.spawn(fetch_when_alone(sequencer.clone(), clients(&config.network)?, listing.api));
     role.spawn(async move {
         if let Ok(reason) = failed.wait_for(Option::is_some).await {
-            tracing::error!(seat = seat_number, reason = reason.as_deref(), "the validator stopped; restart it");
+            tracing::error!(validator = name, reason = reason.as_deref(), "the validator stopped; restart it");
             failure.send_replace(reason.clone());
             shared.release();
         }
@@ -97,6 +121,75 @@ pub async fn start(config: Config) -> Result<Running> {
     let server = ::gateway::serve(api, router, ::gateway::ServeLimits::node())?;
     role.on_stop(move || async move { server.stop().await });
     Ok(role)
+}
+
+/// The keys of a validator and how others know it.
+fn identity(config: &Config) -> Result<(ValidatorKeys, Validator)> {
+    let key_file = config.dir.join(KEY_FILE);
+    let unusable = || format!("cannot load {}", key_file.display());
+    let seat = match config.place {
+        Place::Seat(seat) => seat,
+        Place::Own { p2p, api } => {
+            let keys = ValidatorKeys::load_or_generate(&key_file).wrap_err_with(unusable)?;
+            let listing = keys.validator(p2p.to_string(), format!("http://{api}"));
+            let file = config.dir.join(LISTING_FILE);
+            let text = serde_json::to_string_pretty(&listing).expect("strings always serialise");
+            std::fs::write(&file, text).wrap_err_with(|| format!("cannot write {}", file.display()))?;
+            return Ok((keys, listing));
+        }
+    };
+    let listed = config.network.validators.get(seat).ok_or_else(|| {
+        eyre!("there is no seat {seat}: the committee has {} validators", config.network.validators.len())
+    })?;
+    let keys = ValidatorKeys::load(&key_file).wrap_err_with(unusable)?;
+    ensure!(
+        keys.public_key() == listed.public_key,
+        "the keys in {} are not those of seat {seat}: the network file says {}",
+        key_file.display(),
+        listed.public_key
+    );
+    Ok((keys, listed.clone()))
+}
+
+/// Fetches final blocks from the APIs of others while this validator has no seat, or hears nothing new from its peers.
+async fn fetch_when_alone(sequencer: Sequencer, named: Vec<ValidatorClient>, own: String) {
+    let http = ::gateway::client::http_client();
+    let mut heights = sequencer.heights();
+    let mut turn = 0usize;
+    loop {
+        let height = *heights.borrow_and_update();
+        if sequencer.seat().is_some() {
+            match tokio::time::timeout(STALLED, heights.changed()).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(_)) => return,
+                Err(_) => {}
+            }
+        }
+        let committees = sequencer.committees();
+        let newest = committees.last().committee.validators().iter().filter(|validator| validator.api != own);
+        let newest = newest.filter_map(|validator| ValidatorClient::new(&validator.api, http.clone()).ok());
+        let all: Vec<ValidatorClient> = newest.chain(named.iter().cloned()).collect();
+        let Some(validator) = all.get(turn % all.len().max(1)) else { return };
+        turn += 1;
+        let page = match validator.finalized(height + 1, PAGE_BLOCKS, PAGE_WAIT_MILLIS).await {
+            Ok(page) => page.blocks,
+            Err(error) => {
+                tracing::debug!(%error, height, "passed over a validator");
+                tokio::time::sleep(RETRY_PAUSE).await;
+                continue;
+            }
+        };
+        // Whoever has nothing new may be cut off from the others: the next one is asked.
+        let (taker, is_new) = (sequencer.clone(), !page.is_empty());
+        match tokio::task::spawn_blocking(move || taker.take(&page)).await {
+            Ok(Ok(())) => turn -= usize::from(is_new),
+            Ok(Err(TakeError::Stopped)) | Err(_) => return,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, height, "a validator served blocks that cannot be taken");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
 }
 
 /// How a node keeps its chain.
@@ -321,6 +414,15 @@ impl ValidatorBackend for Api {
         let point = kept.checkpoint.point();
         let checkpoint = CheckpointName { epoch: point.epoch, height: kept.checkpoint.height, root: point.root };
         Ok(KeptCheckpoint { checkpoint, kept: kept.encode().into() })
+    }
+
+    async fn committees(&self) -> Answer<Committees> {
+        let term = |term: &Term| CommitteeTerm {
+            first: term.first,
+            announced: term.announced,
+            validators: term.committee.validators().to_vec(),
+        };
+        Ok(Committees { committees: self.sequencer.committees().terms().iter().map(term).collect() })
     }
 
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {

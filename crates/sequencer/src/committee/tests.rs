@@ -71,20 +71,25 @@ fn reveal_by_anybody_else_is_refused_even_if_a_quorum_signed() {
 }
 
 #[test]
-fn certificate_of_another_view_is_refused() {
-    let block = child(&genesis(), 1, vec![]);
-    let mut finalization = finalization(&block);
-    finalization.proposal.round = Round::new(EPOCH, View::new(5));
-    let certificate = Certificate { descendants: vec![], finalization }.encode();
-    let certified = CertifiedBlock { certificate: certificate.into(), ..certified(&block, &[]) };
-    assert!(matches!(committee().verify(&certified), Err(VerifyError::Unrelated { height: 1 })));
+fn certificate_of_another_round_is_refused() {
+    let block = child(&genesis(), 4, vec![]);
+    let verify = |epoch: u64, view: u64| {
+        let mut finalization = finalization(&block);
+        finalization.proposal.round = Round::new(Epoch::new(epoch), View::new(view));
+        let certificate = Certificate { descendants: vec![], finalization }.encode();
+        committee().verify(&CertifiedBlock { certificate: certificate.into(), ..certified(&block, &[]) })
+    };
+    assert_eq!(verify(0, 4).unwrap(), block);
+    assert!(matches!(verify(0, 3), Err(VerifyError::Unrelated { height: 1 })), "before the block was proposed");
+    assert!(matches!(verify(0, 5), Err(VerifyError::Quorum { height: 1 })), "nobody signed that");
+    assert!(matches!(verify(1, 4), Err(VerifyError::Quorum { height: 1 })), "another committee");
 }
 
 #[test]
 fn child_must_continue_every_field_of_its_parent() {
     let chain = chain(2);
     let (parent, block) = (&chain[1], &chain[2]);
-    assert_eq!(check_link(parent, parent.digest(), block), Ok(()));
+    assert_eq!(check_link(parent, parent.digest(), block, false), Ok(()));
     let changes: [(Change, &str); 5] = [
         (|b| b.parent[0] ^= 1, "parent"),
         (|b| b.height += 1, "height"),
@@ -95,10 +100,12 @@ fn child_must_continue_every_field_of_its_parent() {
     for (change, field) in changes {
         let mut changed = block.clone();
         change(&mut changed);
-        assert_eq!(check_link(parent, parent.digest(), &changed), Err(field));
+        assert_eq!(check_link(parent, parent.digest(), &changed, false), Err(field));
     }
     let same_time = Block { timestamp_millis: parent.timestamp_millis, ..block.clone() };
-    assert_eq!(check_link(parent, parent.digest(), &same_time), Ok(()));
+    assert_eq!(check_link(parent, parent.digest(), &same_time, false), Ok(()));
+    let first_view = Block { view: 1, ..block.clone() };
+    assert_eq!(check_link(parent, parent.digest(), &first_view, true), Ok(()), "views begin again with a committee");
 }
 
 #[test]

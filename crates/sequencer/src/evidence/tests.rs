@@ -1,10 +1,9 @@
 use super::*;
-use crate::committee::EPOCH;
-use crate::testing::{child, committee, entry, genesis, proposal, signer};
+use crate::testing::{child, committees, entry, genesis, proposal, signer};
 use commonware_consensus::simplex::types::{
     ConflictingFinalize, ConflictingNotarize, Finalize, Notarize, Nullify, NullifyFinalize,
 };
-use commonware_consensus::types::{Round, View};
+use commonware_consensus::types::{Epoch, Round, View};
 use std::fs;
 use tempfile::TempDir;
 
@@ -25,7 +24,7 @@ fn double_finalize(seat: u64) -> Activity {
 }
 
 fn nullify_and_finalize(seat: u64) -> Activity {
-    let nullify = Nullify::sign::<Digest>(&signer(seat), Round::new(EPOCH, View::new(1))).unwrap();
+    let nullify = Nullify::sign::<Digest>(&signer(seat), Round::new(Epoch::zero(), View::new(1))).unwrap();
     let [finalize, _] = fork().map(|proposal| Finalize::sign(&signer(seat), proposal).unwrap());
     Activity::NullifyFinalize(NullifyFinalize::new(nullify, finalize))
 }
@@ -38,7 +37,7 @@ fn records(path: &Path) -> Vec<EvidenceRecord> {
 fn every_kind_of_contradiction_is_counted_and_kept() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("evidence.jsonl");
-    let mut log = EvidenceLog::open(&path, committee()).unwrap();
+    let mut log = EvidenceLog::open(&path, committees()).unwrap();
     log.report(double_notarize(2));
     log.report(double_finalize(0));
     log.report(nullify_and_finalize(3));
@@ -52,8 +51,8 @@ fn every_kind_of_contradiction_is_counted_and_kept() {
 fn evidence_survives_a_restart_and_the_count_begins_anew() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("evidence.jsonl");
-    EvidenceLog::open(&path, committee()).unwrap().report(double_notarize(1));
-    let mut log = EvidenceLog::open(&path, committee()).unwrap();
+    EvidenceLog::open(&path, committees()).unwrap().report(double_notarize(1));
+    let mut log = EvidenceLog::open(&path, committees()).unwrap();
     assert_eq!(log.count(), 0);
     log.report(double_notarize(1));
     assert_eq!((log.count(), records(&path).len()), (1, 2));
@@ -63,7 +62,7 @@ fn evidence_survives_a_restart_and_the_count_begins_anew() {
 fn ordinary_votes_are_no_evidence() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("evidence.jsonl");
-    let mut log = EvidenceLog::open(&path, committee()).unwrap();
+    let mut log = EvidenceLog::open(&path, committees()).unwrap();
     let [vote, _] = fork().map(|proposal| Notarize::sign(&signer(0), proposal).unwrap());
     log.report(Activity::Notarize(vote));
     assert_eq!((log.count(), records(&path).len()), (0, 0));
@@ -73,7 +72,7 @@ fn ordinary_votes_are_no_evidence() {
 fn forged_evidence_is_ignored() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("evidence.jsonl");
-    let mut log = EvidenceLog::open(&path, committee()).unwrap();
+    let mut log = EvidenceLog::open(&path, committees()).unwrap();
     let [first, second] = fork();
     let mut forged = Notarize::sign(&signer(0), first.clone()).unwrap();
     forged.proposal = second;
@@ -87,7 +86,7 @@ fn a_full_file_is_not_extended_but_counting_goes_on() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("evidence.jsonl");
     fs::File::create(&path).unwrap().set_len(EVIDENCE_FILE_BYTES_MAX).unwrap();
-    let mut log = EvidenceLog::open(&path, committee()).unwrap();
+    let mut log = EvidenceLog::open(&path, committees()).unwrap();
     log.report(double_notarize(1));
     assert_eq!(log.count(), 1);
     assert_eq!(fs::metadata(&path).unwrap().len(), EVIDENCE_FILE_BYTES_MAX);

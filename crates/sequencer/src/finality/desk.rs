@@ -153,7 +153,17 @@ impl Desk {
         };
         let useful = |evidence: &&Evidence| tracker.check_evidence(evidence).is_ok();
         let evidence = inner.evidence.values().filter(useful).take(EVIDENCE_PER_BLOCK_MAX).cloned().collect();
-        System { votes, evidence, lane: Vec::new() }
+        System { votes, evidence, ..System::default() }
+    }
+
+    /// What the stake has finalised after the last of `ancestors`, as in [`Desk::collect`].
+    pub fn finalized_after(
+        &self,
+        ancestors: &[Arc<Block>],
+        parent: [u8; 32],
+        candidate: Candidate<'_>,
+    ) -> Result<StakeFinality, JudgeError> {
+        Ok(self.inner.lock().after(ancestors, parent, candidate)?.finality())
     }
 
     /// Whether namespace 0 of `block`, a child of the last of `ancestors`, is as it must be.

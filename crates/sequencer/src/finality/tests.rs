@@ -5,7 +5,7 @@ use super::desk::Desk;
 use super::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError, Tracker};
 use crate::block::Block;
 use crate::content::Entry;
-use crate::engine::{CHANNEL_STAKE_VOTES, CHANNELS, network, quota};
+use crate::engine::{CHANNEL_STAKE_VOTES, CHANNELS, network, quota, tracker};
 use crate::guard::Guard;
 use crate::history::History;
 use crate::system::{SYSTEM, System};
@@ -13,7 +13,7 @@ use crate::testing::{CHAIN_ID, child, committee, genesis, keys};
 use crate::{Application as _, Config, Limits, OrderOnly, Sequencer, VerifyError};
 use commonware_p2p::{Recipients, Sender as _};
 use commonware_runtime::{IoBuf, Quota, Runner as _};
-use commonware_utils::NZU32;
+use commonware_utils::{NZU32, NZUsize};
 use proof::checkpoint::{Point, Vote};
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,7 +250,9 @@ fn vote_twice(validators: &Network, genesis: [u8; 32]) {
     let runtime = commonware_runtime::tokio::Config::new().with_storage_directory(storage.path());
     let secret = keys(3).votes;
     commonware_runtime::tokio::Runner::new(runtime).start(|context| async move {
-        let (mut peers, _) = network(&context, &validators.committee, &keys(3), validators.listen);
+        let (committee, room) = (&validators.committee, NZUsize!(4));
+        let (mut peers, oracle) = network(&context, committee.namespace(), &keys(3), validators.listen, room);
+        tracker(&oracle)(&committee.addresses().collect());
         let (mut sender, _receiver) = peers.register(CHANNEL_STAKE_VOTES, Quota::per_second(NZU32!(64)));
         // Whoever does not know the other channels is disconnected with the first message there.
         let others = CHANNELS.into_iter().filter(|channel| *channel != CHANNEL_STAKE_VOTES);

@@ -1,9 +1,8 @@
 use super::*;
-use crate::committee::EPOCH;
-use crate::testing::{CHAIN_ID, child, core, entry, genesis, keys};
+use crate::testing::{CHAIN_ID, child, committee, core, entry, genesis, keys};
 use commonware_consensus::Application as _;
 use commonware_consensus::marshal::ancestry::from_iter;
-use commonware_consensus::types::{Round, View};
+use commonware_consensus::types::{Epoch, Round, View};
 use commonware_cryptography::Signer as _;
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 
@@ -23,15 +22,15 @@ fn ancestry(blocks: &[Block]) -> impl Ancestry<Block> {
 
 fn round(core: &Core, view: u64, parent: &Block) -> RoundContext {
     Context {
-        round: Round::new(EPOCH, View::new(view)),
+        round: Round::new(Epoch::zero(), View::new(view)),
         leader: core.keys.consensus.public_key(),
         parent: (View::new(parent.view), sha256::Digest(parent.digest())),
     }
 }
 
 /// The first view after 0 in which seat 0 proposes.
-fn own_view(core: &Core) -> u64 {
-    (1..).find(|view| core.committee.proposer(*view) == 0).unwrap()
+fn own_view(_: &Core) -> u64 {
+    (1..).find(|view| committee().proposer(*view) == 0).unwrap()
 }
 
 /// What seat 0 proposes on genesis, and the simulated time that it took.
@@ -97,9 +96,57 @@ fn proposal_offers_nothing_that_an_ancestor_holds() {
     core.mempool.submit(7, "first".into()).unwrap();
     core.mempool.submit(7, "second".into()).unwrap();
     let parent = child(&genesis(), 1, vec![entry(7, &["first"])]);
-    let block = core.build(&digested(&parent), vec![Arc::new(parent.clone())], 2, 0).unwrap();
+    let block = core
+        .build(&digested(&parent), vec![Arc::new(parent.clone())], Round::new(Epoch::zero(), View::new(2)), 0)
+        .unwrap();
     assert_eq!(block.inner().payload.entries(), [entry(7, &["second"])]);
     assert_eq!(block.inner().parent, parent.digest());
+}
+
+/// A final block that opens epoch 1, with whom the application would seat after genesis.
+fn opened(core: &Core, seats: &[protocol::network::Validator]) -> Block {
+    core.candidates.keep(0, 0, seats.to_vec());
+    let mut parent = genesis();
+    for view in 1..=4 {
+        parent = child(&parent, view, vec![]);
+        core.deliver(&parent).unwrap();
+    }
+    parent
+}
+
+#[test]
+fn the_committee_that_is_due_is_announced_and_no_other_and_nowhere_else() {
+    let core = core(PACE);
+    let seats = committee().validators()[..3].to_vec();
+    let parent = opened(&core, &seats);
+    let view = (5..).find(|view| committee().proposer(*view) == 0).unwrap();
+    let round = Round::new(Epoch::zero(), View::new(view));
+    let block = core.build(&digested(&parent), vec![], round, 0).unwrap();
+    let announced = System::read(&block.inner().payload).unwrap().committee;
+    assert_eq!(announced, Some(Announcement { first: 12, validators: seats.clone() }));
+    let judge = |parent: &Block, block: &Block, round| core.judge(&digested(parent), vec![], block, round);
+    assert_eq!(judge(&parent, block.inner(), round), Verdict::Valid);
+    let with = |parent: &Block, view, validators: &[protocol::network::Validator]| {
+        let committee = Some(Announcement { first: 12, validators: validators.to_vec() });
+        child(parent, view, vec![Entry::new(SYSTEM, System { committee, ..System::default() }.encode())])
+    };
+    let refused = |verdict| matches!(verdict, Verdict::Invalid(_));
+    assert!(refused(judge(&parent, &child(&parent, view, vec![]), round)), "silent");
+    assert!(refused(judge(&parent, &with(&parent, view, &seats[1..]), round)), "another one");
+    core.deliver(block.inner()).unwrap();
+    let next = Round::new(Epoch::zero(), View::new(view + 1));
+    assert!(refused(judge(block.inner(), &with(block.inner(), view + 1, &seats), next)), "once more");
+    assert_eq!(judge(block.inner(), &child(block.inner(), view + 1, vec![]), next), Verdict::Valid);
+}
+
+#[test]
+fn a_block_of_another_committees_height_is_neither_proposed_nor_voted_for() {
+    let core = core(PACE);
+    let parent = opened(&core, &committee().validators()[..3]);
+    let (early, block) = (Round::new(Epoch::new(1), View::new(5)), child(&parent, 5, vec![]));
+    assert!(core.build(&digested(&parent), vec![], early, 0).is_none());
+    let verdict = core.judge(&digested(&parent), vec![], &block, early);
+    assert!(matches!(&verdict, Verdict::Invalid(reason) if reason.contains("committee 0")), "{verdict:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Each validator hands what it has accepted to all others and repeats it, ever more rarely, until each has said that
 //! it is on its disk too. So a submission outlives the validator that took it, and is offered by every proposer. What
-//! came from another validator is not handed on.
+//! came from another validator is not handed on. When the committee changes, everything is handed to the new one.
 //!
 //! ```text
 //! offer:  1 ‖ (length (4) ‖ record)…       the records of the journal, accepted ones only
@@ -10,11 +10,14 @@
 //! ```
 
 use super::record::{RECORD_BYTES_MAX, Record};
+use crate::committee::Committee;
 use crate::content::Hash;
+use crate::keys::ValidatorKeys;
 use crate::limits::{COMMITTEE_MAX, RELAY_COUNT_MAX};
 use crate::mempool::Handed;
 use crate::orderer::Core;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use commonware_cryptography::Signer as _;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::Clock;
@@ -39,10 +42,12 @@ const MESSAGES_MAX: usize = 32;
 pub(crate) struct Seats([u64; COMMITTEE_MAX / 64]);
 
 impl Seats {
-    /// All members below `count` but `own`.
-    pub fn others(count: usize, own: usize) -> Self {
+    /// All members of a committee but the one with these keys.
+    pub fn others(committee: &Committee, keys: &ValidatorKeys) -> Self {
+        let own = keys.consensus.public_key();
         let mut seats = Self::default();
-        (0..count).filter(|member| *member != own).for_each(|member| seats.insert(member));
+        let members = committee.participants().iter().enumerate();
+        members.filter(|(_, key)| **key != own).for_each(|(member, _)| seats.insert(member));
         seats
     }
 
@@ -78,10 +83,17 @@ pub(crate) async fn run<E: Clock>(
     mut sender: impl Sender<PublicKey = PublicKey>,
     mut receiver: impl Receiver<PublicKey = PublicKey>,
 ) {
-    let members: Vec<PublicKey> = core.committee.participants().iter().cloned().collect();
+    let mut committee = core.committees.at(core.next_height());
+    let mut members: Vec<PublicKey> = committee.participants().iter().cloned().collect();
     let mut keeping = FuturesUnordered::new();
     let (mut round, mut next_round, mut next_news) = (0, context.current(), None);
     loop {
+        let now = core.committees.at(core.next_height());
+        if now.epoch() != committee.epoch() {
+            committee = now;
+            members = committee.participants().iter().cloned().collect();
+            core.mempool.reseat(Seats::others(&committee, &core.keys));
+        }
         let wake = next_news.unwrap_or(next_round).min(next_round);
         // In this order and not in a random one, so that a simulation can be repeated; the first three are seldom ready.
         tokio::select! {
@@ -100,7 +112,8 @@ pub(crate) async fn run<E: Clock>(
             received = receiver.recv(), if keeping.len() < OFFERS_MAX => {
                 let Ok((peer, message)) = received else { return };
                 match (read(Bytes::copy_from_slice(message.as_ref())), members.iter().position(|key| *key == peer)) {
-                    (Some(Message::Offer(records)), Some(_)) => keeping.push(keep(core.clone(), peer, records)),
+                    // Also of one that has left, or has not begun: what it accepted is ordered all the same.
+                    (Some(Message::Offer(records)), _) => keeping.push(keep(core.clone(), peer, records)),
                     (Some(Message::Kept(hashes)), Some(member)) => core.mempool.held_by(member, &hashes),
                     _ => tracing::debug!(%peer, "a message about submissions does not decode"),
                 }

@@ -34,7 +34,10 @@ fn open(path: &Path) -> Arc<Mempool> {
     mempool.restore(Journal::read(path, &GENESIS).unwrap());
     let told = Arc::downgrade(&mempool);
     let snapshot = Box::new(move || told.upgrade().map_or_else(Vec::new, |mempool| mempool.snapshot()));
-    mempool.attach(Journal::start(path, GENESIS, snapshot, Writer::Thread).unwrap(), Seats::others(4, 1));
+    mempool.attach(
+        Journal::start(path, GENESIS, snapshot, Writer::Thread).unwrap(),
+        Seats::others(&crate::testing::committee(), &crate::testing::keys(1)),
+    );
     mempool
 }
 

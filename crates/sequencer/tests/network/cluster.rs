@@ -4,6 +4,8 @@ use bytes::Bytes;
 use proof::lane::is_envelope;
 use protocol::api::CertifiedBlock;
 use protocol::network::LanePolicy;
+use protocol::network::Validator;
+use sequencer::committees::Schedule;
 use sequencer::guard::Guard;
 use sequencer::lane::{self, Dealt, Front};
 use sequencer::{
@@ -50,6 +52,8 @@ pub struct Recorder {
     pub attempts: AtomicU64,
     /// Fails to take the next final block.
     pub broken: AtomicBool,
+    /// Seats to name from a height on; the same for all.
+    pub seats: Arc<Mutex<BTreeMap<u64, Vec<Validator>>>>,
     taken: Mutex<BTreeMap<u64, Block>>,
 }
 
@@ -109,6 +113,10 @@ impl Application for Recorder {
         let valid = self.corrupt.load(Ordering::SeqCst) || !poisoned(block);
         self.refused.fetch_add(u64::from(!valid), Ordering::SeqCst);
         valid && block.commitment == commitment(block.height)
+    }
+
+    fn seats(&self, block: &Block) -> Option<Vec<Validator>> {
+        self.seats.lock().unwrap().range(..=block.height).next_back().map(|(_, seats)| seats.clone())
     }
 
     fn finalized(&self, block: &Block) -> Result<(), String> {
@@ -181,7 +189,12 @@ impl Cluster {
 
     /// A network of `size` validators, none of them started.
     pub fn new(size: usize, block_millis: u64) -> Self {
-        let keys: Vec<_> = (0..size as u64).map(ValidatorKeys::from_seed).collect();
+        Self::with_waiting(size, 0, block_millis)
+    }
+
+    /// A network of `size` validators, and keys of `waiting` others without a seat, none of them started.
+    pub fn with_waiting(size: usize, waiting: usize, block_millis: u64) -> Self {
+        let keys: Vec<_> = (0..(size + waiting) as u64).map(ValidatorKeys::from_seed).collect();
         let ports: Vec<_> = keys.iter().map(|_| free_port()).collect();
         let validators: Vec<_> = keys
             .iter()
@@ -189,12 +202,14 @@ impl Cluster {
             .map(|(keys, port)| keys.validator(format!("127.0.0.1:{port}"), String::new()))
             .collect();
         let directory = TempDir::new().unwrap();
+        let seats: Arc<Mutex<BTreeMap<_, _>>> = Arc::default();
+        let recorder = |_| Arc::new(Recorder { seats: seats.clone(), ..Recorder::default() });
         let mut cluster = Self {
             epoch_blocks: 8,
             guards: keys.iter().map(|_| None).collect(),
-            committee: Committee::new(&validators, CHAIN_ID).unwrap(),
+            committee: Committee::new(&validators[..size], CHAIN_ID).unwrap(),
             block_millis,
-            recorders: keys.iter().map(|_| Arc::default()).collect(),
+            recorders: keys.iter().map(recorder).collect(),
             running: keys.iter().map(|_| None).collect(),
             keys,
             ports,
@@ -202,8 +217,20 @@ impl Cluster {
             lane: None,
             _directory: directory,
         };
-        (0..size).for_each(|seat| cluster.open_guard(seat));
+        (0..size + waiting).for_each(|seat| cluster.open_guard(seat));
         cluster
+    }
+
+    /// The listing of a validator with or without a seat.
+    pub fn validator(&self, number: usize) -> Validator {
+        self.keys[number].validator(format!("127.0.0.1:{}", self.ports[number]), String::new())
+    }
+
+    /// Lets every application name these seats, from a height on that none has reached.
+    pub fn name_seats(&self, validators: &[usize]) {
+        let newest = self.running.iter().flatten().map(Sequencer::height).max().unwrap_or(0);
+        let seats = validators.iter().map(|number| self.validator(*number)).collect();
+        self.recorders[0].seats.lock().unwrap().insert(newest + 2 * self.epoch_blocks, seats);
     }
 
     /// Block 0.
@@ -300,15 +327,18 @@ impl Cluster {
         }
     }
 
-    /// Checks blocks one after another.
+    /// Checks blocks one after another, from those of the first committee on.
     pub fn verify(&self, certified: &[CertifiedBlock]) -> Vec<Block> {
+        let mut schedule = Schedule::new(self.committee.clone(), self.epoch_blocks);
         let mut blocks: Vec<Block> = Vec::new();
         for next in certified {
             let block = match blocks.last() {
-                Some(parent) => self.committee.verify_child(parent, next),
-                None => self.committee.verify(next),
+                Some(parent) => schedule.verify_child(parent, next),
+                None => schedule.verify(next),
             };
-            blocks.push(block.unwrap());
+            let block = block.unwrap();
+            schedule.apply(&block);
+            blocks.push(block);
         }
         blocks
     }

@@ -1,6 +1,7 @@
 //! Networks of real validators over loopback TCP, each with its own directory.
 
 mod cluster;
+mod committees;
 mod durability;
 mod faults;
 mod figures;

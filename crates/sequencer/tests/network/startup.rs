@@ -1,7 +1,7 @@
 //! What stops a validator from starting, and what it says.
 
-use crate::cluster::Cluster;
-use sequencer::{Sequencer, StartError, ValidatorKeys};
+use crate::cluster::{CHAIN_ID, Cluster};
+use sequencer::{Committee, Sequencer, StartError};
 use std::fs;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -36,12 +36,16 @@ fn a_stopped_validator_releases_port_and_directory() {
 }
 
 #[test]
-fn keys_outside_the_committee_are_refused() {
-    let cluster = Cluster::new(1, 20);
+fn keys_without_a_seat_wait_and_those_that_are_in_part_a_seats_are_refused() {
+    let mut cluster = Cluster::with_waiting(1, 1, 20);
+    cluster.start_seat(1);
+    assert_eq!((cluster.seat(1).seat(), cluster.seat(1).height()), (None, 0));
+    let listed = cluster.validator(0);
+    let mixed = protocol::network::Validator { randomness_key: cluster.validator(1).randomness_key, ..listed };
     let mut config = cluster.config(0);
-    config.keys = ValidatorKeys::from_seed(77);
+    config.committee = Committee::new(&[mixed], CHAIN_ID).unwrap();
     let error = Sequencer::start(config, cluster.recorders[0].clone()).err().unwrap();
-    assert!(matches!(error, StartError::NotAMember { validators: 1, .. }));
+    assert!(matches!(error, StartError::OtherKeys { seat: 0, .. }), "{error}");
 }
 
 #[test]
