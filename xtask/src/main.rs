@@ -9,6 +9,7 @@ mod fuzz;
 mod guests;
 mod l1;
 mod layers;
+mod net;
 mod network;
 mod process;
 
@@ -49,9 +50,11 @@ enum Task {
         check: bool,
     },
     /// Test the bridge and the contracts of an L1 against anvil.
-    L1,
+    L1(l1::Options),
     /// Check which crate depends on which.
     Layers,
+    /// Run validators on hosts of their own, and let everything happen to them that can.
+    Net(net::Options),
 }
 
 fn main() -> eyre::Result<()> {
@@ -64,7 +67,8 @@ fn main() -> eyre::Result<()> {
         Task::DiffAnvil(options) => differ::differ(&options),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Guests { check } => guests::run(check),
-        Task::L1 => l1::run_l1(),
+        Task::L1(options) => l1::run_l1(&options),
         Task::Layers => layers::run(),
+        Task::Net(options) => net::run(&options),
     }
 }

@@ -87,6 +87,13 @@ impl Group {
         }
     }
 
+    /// Ends it at once, as a power cut would, and returns when it is gone.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        // It is gone either way.
+        let _ = self.child.wait();
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // A group that is gone needs no signal.

@@ -139,6 +139,17 @@ impl Journal {
         Ok(Self { path: path.into(), content, _lock: lock })
     }
 
+    /// What the journal at `path` says, while its bridge may run: whose it is, what was spent, and the nonce in flight. `None` if
+    /// there is no journal.
+    ///
+    /// # Errors
+    /// When it is damaged, or the system refuses.
+    pub fn peek(path: &Path) -> Result<Option<(Identity, Totals, Option<u64>)>, JournalError> {
+        // It is replaced whole, so it is never seen half written.
+        let found = read(path)?;
+        Ok(found.map(|content| (content.identity, content.totals, content.in_flight.map(|sent| sent.nonce))))
+    }
+
     /// What is in flight.
     pub fn in_flight(&self) -> Option<&InFlight> {
         self.content.in_flight.as_ref()
@@ -233,7 +244,9 @@ mod tests {
     fn what_was_begun_is_known_after_a_restart_until_it_is_finished() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
+        assert_eq!(Journal::peek(&path).unwrap(), None);
         Journal::open(&path, IDENTITY).unwrap().begin(in_flight()).unwrap();
+        assert_eq!(Journal::peek(&path).unwrap(), Some((IDENTITY, Totals::default(), Some(7))));
         let mut journal = Journal::open(&path, IDENTITY).unwrap();
         assert_eq!(journal.in_flight(), Some(&in_flight()));
         let totals = Totals { posted: 1, spent: U256::from(5), ..Totals::default() };

@@ -20,11 +20,13 @@
 //! | [`poster`] | the next step: one transaction in flight, until it is deep enough |
 //! | [`l1`], [`http`] | what an L1 is asked; asking it by JSON-RPC |
 //! | [`pace`] | how long to wait between steps |
+//! | [`deploy`] | putting the contracts on an L1 |
 //!
 //! The rule that keeps fees from being spent twice: everything that is sent has the nonce of the transaction in flight until one
 //! with this nonce is so deep that it stays. So at most one of all replacements is ever mined, whatever crashes. Time and
 //! randomness are arguments, the L1 and the source of finality are traits.
 
+pub mod deploy;
 pub mod fees;
 pub mod finality;
 pub mod http;

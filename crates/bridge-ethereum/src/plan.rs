@@ -23,6 +23,8 @@ pub const CALL_BYTES_MAX: usize = 120 << 10;
 pub struct View {
     /// Last finalised checkpoint.
     pub finalised: Point,
+    /// Unix time of its block, in seconds.
+    pub seconds: u64,
     /// Up to four last justified ones.
     pub justified: Vec<Point>,
     /// Electorate of the last justified one.
@@ -142,7 +144,7 @@ impl View {
         let points = justified.epochs.into_iter().zip(justified.roots);
         let points = points.filter(|(_, root)| !root.is_zero()).map(|(epoch, root)| Point { epoch, root });
         let electorate = ask(l1, contract, "electorate", IKumoLightClient::electorateCall {}).await?.root;
-        Ok(Self { finalised, justified: points.collect(), electorate })
+        Ok(Self { finalised, seconds: latest.timestamp, justified: points.collect(), electorate })
     }
 }
 

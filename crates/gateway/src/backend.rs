@@ -6,9 +6,9 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::stream::BoxStream;
 use protocol::api::{
-    CertifiedBlock, Committees, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint, LogRecord, NamespaceBlock,
-    Problem, ProviderInfo, Quote, RepairReport, SequencedTransaction, ShardNodeInfo, Status, StorageNode,
-    SubmissionReceipt, SubmissionStatus, ValidatorStatus,
+    CertifiedBlock, Committees, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint, LinkPage, LogRecord,
+    NamespaceBlock, Problem, ProviderInfo, Quote, RepairReport, SequencedTransaction, ShardNodeInfo, Status,
+    StorageNode, SubmissionReceipt, SubmissionStatus, ValidatorStatus,
 };
 use protocol::network::Network;
 use std::ops::Range;
@@ -170,4 +170,6 @@ pub trait ValidatorBackend: Send + Sync + 'static {
     async fn checkpoint(&self, epoch: Option<u64>) -> Answer<KeptCheckpoint>;
     /// Who orders which blocks.
     async fn committees(&self) -> Answer<Committees>;
+    /// At most `max` links that the stake voted for, to targets of epoch `from` and later; a page may end earlier.
+    async fn links(&self, from: u64, max: usize) -> Answer<LinkPage>;
 }

@@ -19,7 +19,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 pub(crate) use namespaces::reach;
 use protocol::api::{
-    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, SubmitAllRequest, SubmitAllResponse, ValidatorStatus,
+    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LinkPage, SubmitAllRequest, SubmitAllResponse,
+    ValidatorStatus,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ use tokio::sync::Semaphore;
 pub(crate) const BLOCKS_MAX: usize = 256;
 /// Blocks in a page of unspecified length.
 pub(crate) const BLOCKS_DEFAULT: usize = 64;
+/// Most links in one page.
+pub(crate) const LINKS_MAX: usize = 256;
 /// A page ends before its blocks have more bytes than this, but always holds one if there is one.
 pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Most transactions in one `submit-all`.
@@ -65,6 +68,7 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .merge(espresso::router())
         .route("/seq/v1/checkpoint", get(checkpoint))
         .route("/seq/v1/committees", get(committees))
+        .route("/seq/v1/links", get(links))
         .route_layer(limit);
     let streams = Router::new()
         .route("/seq/v1/submit-stream", get(streams::submissions))
@@ -142,6 +146,13 @@ async fn checkpoint(State(node): State<Node>, query: Parameters) -> Reply<Json<K
 async fn committees(State(node): State<Node>, query: Parameters) -> Reply<Json<Committees>> {
     query.only(&[])?;
     Ok(Json(node.backend.committees().await?))
+}
+
+async fn links(State(node): State<Node>, query: Parameters) -> Reply<Json<LinkPage>> {
+    let query = query.only(&["from", "max"])?;
+    let from = query.number("from", 0..=u64::MAX)?.unwrap_or(0);
+    let max = query.limit("max", LINKS_MAX, LINKS_MAX)?;
+    Ok(Json(node.backend.links(from, max).await?))
 }
 
 /// Ends a page before it is too long; whoever follows asks again from where it ends.

@@ -6,6 +6,7 @@ use crate::lane;
 use crate::roles::validator::ChainOptions;
 use crate::settings::{Settings, Table};
 use ::chain::ChainConfig;
+use alloy_primitives::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proof::checkpoint::Point;
 use protocol::network::{EPOCH_BLOCKS_DEFAULT, LanePolicy};
@@ -57,6 +58,11 @@ pub enum Command {
         after_help = "Examples:\n  kumo node --role rpc --state ./eth --ports auto --config-out eth.json\n  kumo node --role provider --network net.json --state ./my-provider\n  kumo node --role storage --network net.json --state ./my-disk --capacity 10Gi\n  kumo node slashing-protection export --dir net/validator-0 signed.json"
     )]
     Node(NodeWords),
+    /// Carry finality to an L1: deploy the contracts, see how far they are
+    ///
+    /// `kumo node --role bridge` posts to them.
+    #[command(subcommand)]
+    Bridge(BridgeCommand),
     /// Import an Ethereum chain, run state tests, check or copy a chain on disk
     #[command(subcommand)]
     Chain(ChainCommand),
@@ -219,6 +225,7 @@ impl DevArguments {
             state: self.state.clone(),
             ports_auto: self.ports == Ports::Auto,
             validators: self.validators,
+            hosts: Vec::new(),
             storage_nodes: self.storage_nodes,
             providers: self.providers,
             dishonest: self.dishonest,
@@ -239,6 +246,10 @@ pub struct InitArguments {
     /// Validators, 1 to 16
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub validators: usize,
+    /// Address of the next validator's host, once for each in the order of seats; it listens there on ports 9600 (consensus) and
+    /// 9601 (API). Without it all validators are on this machine, at free ports
+    #[arg(long = "host", value_name = "IP")]
+    pub hosts: Vec<std::net::IpAddr>,
     /// `auto` takes free ports, `default` takes 8080 and 8545 for gateway and JSON-RPC
     #[arg(long, value_enum, default_value_t = Ports::Default)]
     pub ports: Ports,
@@ -266,6 +277,125 @@ pub enum RoleName {
     Gateway,
     /// Follows the chain and serves the Ethereum JSON-RPC.
     Rpc,
+    /// Posts what is finalised to an L1.
+    Bridge,
+}
+
+/// `kumo bridge`.
+#[derive(Debug, Subcommand)]
+pub enum BridgeCommand {
+    /// Put the light client on an L1, and with --token the vault for stake
+    #[command(
+        after_help = "Example:\n  kumo bridge deploy --network net/network.json --l1 http://127.0.0.1:8546 --l1-chain-id 1 --key-file l1.key --checkpoint 7:0x…"
+    )]
+    Deploy(DeployArguments),
+    /// Show what the light client believes, and what a bridge has spent
+    #[command(
+        after_help = "Example:\n  kumo bridge status --l1 http://127.0.0.1:8546 --contract 0x… --state ./bridge --output json"
+    )]
+    Status(StatusArguments),
+}
+
+/// What a transaction on the L1 may cost.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct FeeArguments {
+    /// bridge: most gwei per gas, ever; above it nothing is sent
+    #[arg(long, value_name = "GWEI", default_value_t = 50)]
+    pub fee_max_gwei: u32,
+    /// bridge: gwei per gas for the proposer at first
+    #[arg(long, value_name = "GWEI", default_value_t = 1)]
+    pub tip_gwei: u32,
+}
+
+/// `kumo bridge deploy`.
+#[derive(Debug, Args)]
+pub struct DeployArguments {
+    /// URL of a node of the L1
+    #[arg(long, value_name = "URL")]
+    pub l1: String,
+    /// Chain id that the L1 must have
+    #[arg(long, value_name = "ID")]
+    pub l1_chain_id: u64,
+    /// File with the private key of the account that pays, 32 bytes in hex, readable by its owner alone
+    #[arg(long, value_name = "FILE")]
+    pub key_file: PathBuf,
+    /// Checkpoint that the light client begins with, as `kumo_finality` of a node that you trust names it; on a development
+    /// network the newest one unless you say otherwise
+    #[arg(long, value_name = "EPOCH:ROOT", value_parser = checkpoint)]
+    pub checkpoint: Option<Point>,
+    /// Days without anything new after which the light client takes nothing any more, less than stake stays bonded
+    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u64).range(1..=20))]
+    pub trust_days: u64,
+    /// ERC-20 that is staked; without it no vault is deployed
+    #[arg(long, value_name = "ADDRESS")]
+    pub token: Option<Address>,
+    /// Who gets what is slashed; default: the account that pays
+    #[arg(long, value_name = "ADDRESS", requires = "token")]
+    pub treasury: Option<Address>,
+    /// Days until stake is free after it left, more than --trust-days and --evidence-days
+    #[arg(long, value_name = "DAYS", default_value_t = 21, value_parser = clap::value_parser!(u64).range(1..=3650))]
+    pub unbond_days: u64,
+    /// Days that evidence may take
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3650))]
+    pub evidence_days: u64,
+    /// Least deposit, in the token's smallest unit
+    #[arg(long, value_name = "AMOUNT", default_value_t = 1_000_000_000_000_000_000)]
+    pub deposit_min: u128,
+    /// How often the L1 is asked, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub poll_millis: u64,
+    /// Prices.
+    #[command(flatten)]
+    pub fees: FeeArguments,
+}
+
+/// `kumo bridge status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// URL of a node of the L1
+    #[arg(long, value_name = "URL")]
+    pub l1: String,
+    /// The light client
+    #[arg(long, value_name = "ADDRESS")]
+    pub contract: Address,
+    /// Directory of a bridge, which may run
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+/// What `kumo node --role bridge` needs besides.
+#[derive(Clone, Debug, Args)]
+pub struct BridgeArguments {
+    /// bridge: URL of a node of the L1
+    #[arg(long, value_name = "URL")]
+    pub l1: Option<String>,
+    /// bridge: chain id that the L1 must have
+    #[arg(long, value_name = "ID")]
+    pub l1_chain_id: Option<u64>,
+    /// bridge: the light client on the L1
+    #[arg(long, value_name = "ADDRESS")]
+    pub contract: Option<Address>,
+    /// bridge: file with the private key of the account that pays, used for nothing else
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// bridge: blocks of the L1 that must be on top of a transaction before it counts
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    pub confirmations: u64,
+    /// bridge: epochs posted together; 32 cost a sixth of what they cost one by one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=4_096))]
+    pub epochs_min: u64,
+    /// bridge: milliseconds after which a transaction that is not mined is replaced by a dearer one
+    #[arg(long, value_name = "MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..=86_400_000))]
+    pub replace_millis: u64,
+    /// bridge: most gas of one transaction
+    #[arg(long, value_name = "GAS", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(100_000..=16_777_216))]
+    pub gas_max: u64,
+    /// bridge: how often it looks, in milliseconds, about the time of a block of the L1
+    #[arg(long, value_name = "MS", default_value_t = 12_000, value_parser = clap::value_parser!(u64).range(10..=600_000))]
+    pub l1_poll_millis: u64,
+    /// Prices.
+    #[command(flatten)]
+    pub fees: FeeArguments,
 }
 
 /// `kumo node`: a role, or a command about a node that does not run.
@@ -353,6 +483,9 @@ pub struct NodeArguments {
     /// provider: return wrong outputs on purpose (labelled; refused outside a development network)
     #[arg(long)]
     pub dishonest: bool,
+    /// bridge: the L1 and what it may cost.
+    #[command(flatten)]
+    pub bridge: Box<BridgeArguments>,
     /// validator and rpc: history and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
@@ -385,6 +518,35 @@ mod tests {
         }
     }
 
+    /// The words after the program's name in a unit for systemd.
+    fn words_of_unit(text: &str) -> Vec<String> {
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/")).expect("a unit starts kumo");
+        let contract = format!("0x{}", "ab".repeat(20));
+        let value = |word: &str| match word {
+            "${SEAT}" | "${SLOTS}" | "${L1_CHAIN_ID}" => "1".to_owned(),
+            "${LISTEN}" => "10.0.0.1:8545".to_owned(),
+            "${L1}" => "http://10.0.0.1:8545".to_owned(),
+            "${CONTRACT}" => contract.clone(),
+            other => other.to_owned(),
+        };
+        line.split(' ').map(value).collect()
+    }
+
+    #[test]
+    fn the_units_for_systemd_start_roles_that_there_are() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd");
+        let units: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(units.len(), 5, "{units:?}");
+        for unit in units {
+            let words = words_of_unit(&std::fs::read_to_string(&unit).unwrap());
+            assert!(!words.iter().any(|word| word.contains('$')), "{words:?}");
+            if let Err(error) = Arguments::try_parse_from(words) {
+                panic!("{}: {error}", unit.display());
+            }
+        }
+    }
+
     #[test]
     fn the_commands_of_the_manual_parse() {
         for line in [
@@ -396,7 +558,11 @@ mod tests {
             "kumo node slashing-protection export --dir d f",
             "kumo node slashing-protection import --dir d f --output json",
             "kumo init --dir d --epoch-blocks 8",
+            "kumo init --dir d --validators 2 --host 10.0.0.1 --host 10.0.0.2",
             "kumo dev --prune 500",
+            "kumo node --role bridge --state s --l1 http://h --l1-chain-id 1 --contract 0x00000000000000000000000000000000000000aa --key-file k",
+            "kumo bridge deploy --l1 http://h --l1-chain-id 1 --key-file k --token 0x00000000000000000000000000000000000000aa",
+            "kumo bridge status --l1 http://h --contract 0x00000000000000000000000000000000000000aa --state s --output json",
             "kumo chain verify --state s",
             "kumo chain snapshot export --state s --out f",
             "kumo chain snapshot import f --state s",

@@ -7,11 +7,13 @@
 //! | [`dev`], [`node`], [`demo`], [`doctor`] | the commands that run roles |
 //! | [`chain`] | the commands that work on a chain on disk |
 //! | [`seam`], [`genesis`], [`follower`], [`finality`] | where ordering, execution and their readers meet |
+//! | [`bridge`], [`links`] | `kumo bridge`; what the stake voted for, from the validators |
 //! | [`protection`] | what a validator's key has signed |
 //! | [`chain`] | `kumo chain`: work on a chain in a state directory, without a network |
 //! | [`gateway`], [`provider`], [`membership`] | what the roles do |
 
 pub mod args;
+pub mod bridge;
 pub mod chain;
 pub mod demo;
 pub mod dev;
@@ -21,6 +23,7 @@ pub mod follower;
 pub mod gateway;
 pub mod genesis;
 pub mod lane;
+pub mod links;
 pub mod locate;
 pub mod membership;
 pub mod node;

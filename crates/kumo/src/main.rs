@@ -13,7 +13,7 @@ use kumo::locate::{self, Environment};
 use kumo::roles::Running;
 use kumo::roles::imported::Served;
 use kumo::settings::{Settings, Shown, Sources};
-use kumo::{demo, doctor, node, protection};
+use kumo::{bridge, demo, doctor, node, protection};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -58,6 +58,13 @@ async fn run(arguments: Arguments) -> ExitCode {
             Some(NodeCommand::SlashingProtection(command)) => run_protection(&command, output),
             None => run_role(words.node, global.network.as_deref(), &environment).await,
         },
+        Command::Bridge(command) => match locate::network(global.network.as_deref(), &environment) {
+            Ok(network) => bridge::run(&command, &network, output).await.and_then(|text| {
+                print(&text)?;
+                Ok(ExitCode::SUCCESS)
+            }),
+            Err(error) => Err(error),
+        },
         Command::Chain(command) => run_chain(command, output).await,
         Command::Doctor => run_doctor(locate::network(global.network.as_deref(), &environment), output).await,
     };
@@ -71,6 +78,9 @@ fn in_case(command: &Command) -> (&'static str, &'static str) {
             "the work on the chain did not end well",
             "nothing was lost: what was on disk, and what was imported, stays",
         ),
+        Command::Bridge(_) => {
+            ("the command did not end well", "what the detail names was sent to the L1, and nothing else")
+        }
         Command::Config(_) => ("the settings cannot be used", "nothing changed"),
         Command::Doctor => ("the check did not end", "nothing changed"),
         Command::Node(words) if words.command.is_some() => {
@@ -87,6 +97,7 @@ fn start_log(arguments: &Arguments) {
         Command::User(_)
             | Command::Demo(_)
             | Command::Doctor
+            | Command::Bridge(_)
             | Command::Init(_)
             | Command::Chain(_)
             | Command::Config(_)
@@ -97,7 +108,9 @@ fn start_log(arguments: &Arguments) {
         (_, 1) => "debug",
         _ => "trace",
     };
-    let usual = format!("error,kumo={ours},chain={ours},sequencer={ours},storage={ours},gateway={ours},sdk={ours}");
+    let usual = format!(
+        "error,kumo={ours},chain={ours},sequencer={ours},storage={ours},gateway={ours},sdk={ours},bridge_ethereum={ours}"
+    );
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();

@@ -1,6 +1,6 @@
 //! `kumo node`: one role as a process of its own; `kumo init`: the keys and the network file for several of them.
 
-use crate::args::{InitArguments, NodeArguments, Ports, RoleName};
+use crate::args::{BridgeArguments, InitArguments, NodeArguments, Ports, RoleName};
 use crate::dev::plan::{self, Options, Plan, ake};
 use crate::roles::validator::Place;
 use crate::roles::{self, Running};
@@ -9,6 +9,8 @@ use eyre::{Result, bail, ensure, eyre};
 use protocol::network::Network;
 use protocol::units::ByteSize;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// Port of the JSON-RPC where nothing else is said.
 const RPC_PORT: u16 = 8545;
@@ -44,6 +46,7 @@ pub async fn start(arguments: NodeArguments, network: Network, settings: Setting
             let trusted = arguments.checkpoint;
             roles::rpc::start(roles::rpc::Config { network, dir, listen, settings, local: None, chain, trusted }).await
         }
+        RoleName::Bridge => roles::bridge::start(bridge(*arguments.bridge, network, dir)?).await,
         RoleName::Gateway => roles::gateway::start(roles::gateway::Config { network, dir, listen }).await,
         RoleName::Storage => {
             let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -57,6 +60,27 @@ pub async fn start(arguments: NodeArguments, network: Network, settings: Setting
             roles::provider::start(roles::provider::Config { network, dir, slots, stake, dishonest, name }).await
         }
     }
+}
+
+/// What a bridge needs, if the words say it.
+fn bridge(words: BridgeArguments, network: Network, dir: PathBuf) -> Result<roles::bridge::Config> {
+    let fees = crate::bridge::fees(&words.fees);
+    let (Some(l1), Some(chain_id), Some(contract), Some(key_file)) =
+        (words.l1, words.l1_chain_id, words.contract, words.key_file)
+    else {
+        bail!("--role bridge needs --l1 URL, --l1-chain-id ID, --contract ADDRESS and --key-file FILE");
+    };
+    let settings = bridge_ethereum::Settings {
+        chain_id,
+        contract,
+        confirmations: words.confirmations,
+        epochs_min: words.epochs_min,
+        fees,
+        replace_millis: words.replace_millis,
+        gas_max: words.gas_max,
+    };
+    let poll = Duration::from_millis(words.l1_poll_millis);
+    Ok(roles::bridge::Config { network, dir, l1, key_file, settings, poll })
 }
 
 /// Serves the imported chain in the state directory, if the words ask for that: `None` otherwise.
@@ -99,6 +123,7 @@ pub fn init(arguments: &InitArguments) -> Result<Plan> {
         state: Some(arguments.dir.clone()),
         ports_auto: arguments.ports == Ports::Auto,
         validators: arguments.validators,
+        hosts: arguments.hosts.clone(),
         storage_nodes: 0,
         providers: 0,
         dishonest: 0,

@@ -655,6 +655,26 @@ pub struct CommitteeTerm {
     pub validators: Vec<crate::network::Validator>,
 }
 
+/// `GET /seq/v1/links?from=…`: what the stake voted for, for those who follow finality by signatures alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinkPage {
+    /// Links, ascending by the epoch of their target; the newest may still miss votes.
+    pub links: Vec<VotedLink>,
+    /// For each electorate that they name a checkpoint that names it, with its state, as in [`KeptCheckpoint`].
+    #[schema(value_type = Vec<String>)]
+    pub electorates: Vec<Bytes>,
+}
+
+/// A link and its votes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VotedLink {
+    /// Epoch of its target.
+    pub epoch: u64,
+    /// All fields of the target, then the certificate (`docs/formats.md`).
+    #[schema(value_type = String)]
+    pub link: Bytes,
+}
+
 /// A checkpoint: the block that opens an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckpointName {

@@ -208,6 +208,11 @@ impl Wallet {
         self.signer.address()
     }
 
+    /// What signs for the account, for chains of other networks.
+    pub fn signer(&self) -> &PrivateKeySigner {
+        &self.signer
+    }
+
     /// X25519 public key that files and job keys for this account are wrapped to.
     pub fn exchange_public(&self) -> B256 {
         self.exchange_public

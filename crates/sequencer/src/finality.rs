@@ -3,7 +3,8 @@
 //! [`Tracker`] is the pure part: what final blocks mean for finality. Validators, followers and whoever reads the
 //! history compute the same from the same blocks. `desk` adds what only a validator has: the state after blocks that
 //! are not final yet, waiting votes, its own vote, evidence. `actor` carries votes between validators. `kept` is how a
-//! checkpoint is kept, so that this node after a crash, or another one, goes on from it.
+//! checkpoint is kept, so that this node after a crash, or another one, goes on from it; `links` adds up votes for those who
+//! follow by signatures alone.
 //!
 //! ```text
 //!  final block ──▶ Tracker ──▶ checkpoint opened ──▶ kept          peers ──▶ actor ──▶ Pool, Detector
@@ -19,9 +20,11 @@
 pub(crate) mod actor;
 pub(crate) mod desk;
 mod kept;
+mod links;
 mod tracker;
 
 pub use kept::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError};
+pub use links::{Link, LinkError};
 pub use tracker::{Applied, EVIDENCE_SECONDS, JudgeError, Tracker, UNBONDING_SECONDS, parameters};
 
 #[cfg(test)]

@@ -9,8 +9,11 @@ mod backend;
 use crate::block::{Block, Header};
 use crate::certificate::{Certificate, Finalization};
 use crate::committees::Announcement;
-use crate::finality::KeptCheckpoint;
-use crate::limits::{CERTIFICATE_HEADERS_MAX, CHECKPOINTS_KEPT, COMMITTEE_MAX, FINALIZED_BYTES_MAX};
+use crate::finality::{KeptCheckpoint, Link, Tracker};
+use crate::limits::{
+    CERTIFICATE_HEADERS_MAX, CHECKPOINTS_KEPT, COMMITTEE_MAX, FINALIZED_BYTES_MAX, LINKS_KEPT,
+    LINKS_PAGE_ELECTORATES_MAX,
+};
 use crate::ranges::Ranges;
 use backend::Backend;
 use bytes::Bytes;
@@ -47,6 +50,10 @@ const LANE: TableDefinition<u64, &[u8]> = TableDefinition::new("lane");
 const ANNOUNCEMENTS: TableDefinition<u64, ()> = TableDefinition::new("announcements");
 /// Seats that the application named, by the epoch of the checkpoint.
 const CANDIDATES: TableDefinition<u64, &[u8]> = TableDefinition::new("candidates");
+/// Links that were voted for, by the epoch of their target.
+const LINKS: TableDefinition<u64, &[u8]> = TableDefinition::new("links");
+/// The newest kept checkpoint of a link that names an electorate, by the electorate's root.
+const ELECTORATES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("electorates");
 /// Evidence against voters by their key.
 const EVIDENCE: TableDefinition<[u8; KEY_BYTES], &[u8]> = TableDefinition::new("evidence");
 const BLOCK_RANGES: TableDefinition<u64, u64> = TableDefinition::new("block_ranges");
@@ -120,6 +127,17 @@ struct Pending {
     candidates_from: u64,
     evidence: BTreeMap<[u8; KEY_BYTES], Bytes>,
     lane: Option<Bytes>,
+    /// Each with the root of its electorate, and the checkpoint that names it.
+    links: BTreeMap<u64, (Bytes, [u8; 32], Bytes)>,
+}
+
+/// Links in order, and the electorates that they name.
+#[derive(Clone, Debug, Default)]
+pub struct LinkPage {
+    /// Links, ascending by the epoch of their target.
+    pub links: Vec<Link>,
+    /// For each of their electorates a kept checkpoint that names it, by its root.
+    pub electorates: BTreeMap<[u8; 32], KeptCheckpoint>,
 }
 
 impl Pending {
@@ -131,6 +149,7 @@ impl Pending {
             && self.candidates.is_empty()
             && self.evidence.is_empty()
             && self.lane.is_none()
+            && self.links.is_empty()
     }
 }
 
@@ -273,6 +292,59 @@ impl History {
         read().map_err(|error| self.read_error(&error))
     }
 
+    /// Buffers a link and the kept checkpoint that names its electorate; it replaces what was known of the link.
+    pub fn put_link(&self, link: &Link, kept: Bytes) {
+        let value = (link.encode().into(), link.target.electorate.0, kept);
+        self.state.lock().pending.links.insert(link.target.epoch, value);
+    }
+
+    /// Links to targets of epoch `from` and later, at most `max` and of a few electorates.
+    pub fn links(&self, from: u64, max: usize) -> Result<LinkPage, HistoryError> {
+        let pending = self.state.lock().pending.links.clone();
+        let mut rows = self.read_links(from, max)?;
+        rows.extend(pending.range(from..).map(|(epoch, (link, ..))| (*epoch, link.clone())));
+        let mut electorates = BTreeMap::new();
+        let mut page = LinkPage::default();
+        for (epoch, row) in rows.into_iter().take(max) {
+            let damaged = |reason: String| self.damaged(epoch, reason);
+            let (target, _) = Link::decode_parts(&row).map_err(|error| damaged(error.to_string()))?;
+            let root = target.electorate.0;
+            if !electorates.contains_key(&root) {
+                if electorates.len() == LINKS_PAGE_ELECTORATES_MAX {
+                    break;
+                }
+                let waiting = pending.values().find(|(_, named, _)| *named == root).map(|(_, _, kept)| kept.clone());
+                let kept = match waiting {
+                    Some(kept) => Some(kept),
+                    None => self.read(ELECTORATES, root)?,
+                };
+                let kept = kept.ok_or_else(|| damaged("the electorate of a link is missing".to_owned()))?;
+                let kept = KeptCheckpoint::decode(&kept).map_err(|error| damaged(error.to_string()))?;
+                let tracker = Tracker::resume(&kept).map_err(|error| damaged(error.to_string()))?;
+                electorates.insert(root, tracker.state().checkpoint().1.clone());
+                page.electorates.insert(root, kept);
+            }
+            let link = Link::decode(&row, &electorates[&root]).map_err(|error| damaged(error.to_string()))?;
+            page.links.push(link);
+        }
+        Ok(page)
+    }
+
+    fn read_links(&self, from: u64, max: usize) -> Result<BTreeMap<u64, Bytes>, HistoryError> {
+        let read = || -> Result<BTreeMap<u64, Bytes>, redb::Error> {
+            let table = match self.database.begin_read()?.open_table(LINKS) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(BTreeMap::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let rows = table.range(from..)?.take(max);
+            rows.map(|row| row.map(|(epoch, link)| (epoch.value(), Bytes::copy_from_slice(link.value()))))
+                .collect::<Result<_, _>>()
+                .map_err(Into::into)
+        };
+        read().map_err(|error| self.read_error(&error))
+    }
+
     /// Buffers the seats that the application named after the checkpoint of an epoch.
     pub fn put_candidates(&self, epoch: u64, encoded: Bytes) {
         self.state.lock().pending.candidates.insert(epoch, encoded);
@@ -355,12 +427,23 @@ impl History {
         if state.pending.lane == pending.lane {
             state.pending.lane = None;
         }
+        // A link may have grown meanwhile.
+        state.pending.links.retain(|epoch, link| pending.links.get(epoch) != Some(link));
         Ok(())
     }
 
     fn write(&self, pending: &Pending) -> Result<(), redb::Error> {
-        let Pending { blocks, certificates, checkpoints, announcements, candidates, candidates_from, evidence, lane } =
-            pending;
+        let Pending {
+            blocks,
+            certificates,
+            checkpoints,
+            announcements,
+            candidates,
+            candidates_from,
+            evidence,
+            lane,
+            links,
+        } = pending;
         let transaction = self.database.begin_write()?;
         {
             let mut table = transaction.open_table(BLOCKS)?;
@@ -384,6 +467,7 @@ impl History {
         write_announcements(&transaction, announcements)?;
         write_candidates(&transaction, candidates, *candidates_from)?;
         write_evidence(&transaction, evidence)?;
+        write_links(&transaction, links)?;
         write_ranges(&transaction, BLOCK_RANGES, blocks.keys())?;
         write_ranges(&transaction, CERTIFICATE_RANGES, certificates.keys())?;
         transaction.commit()?;
@@ -495,10 +579,14 @@ impl History {
         Ok(block.header())
     }
 
-    fn read(&self, table: TableDefinition<u64, &[u8]>, height: u64) -> Result<Option<Bytes>, HistoryError> {
+    fn read<'k, K: redb::Key + 'static>(
+        &self,
+        table: TableDefinition<K, &[u8]>,
+        key: impl std::borrow::Borrow<K::SelfType<'k>>,
+    ) -> Result<Option<Bytes>, HistoryError> {
         let read = || -> Result<Option<Bytes>, redb::Error> {
             match self.database.begin_read()?.open_table(table) {
-                Ok(table) => Ok(table.get(height)?.map(|value| Bytes::copy_from_slice(value.value()))),
+                Ok(table) => Ok(table.get(key)?.map(|value| Bytes::copy_from_slice(value.value()))),
                 Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
                 Err(error) => Err(error.into()),
             }
@@ -594,6 +682,27 @@ fn write_candidates(
         table.insert(epoch, encoded.as_ref())?;
     }
     table.retain_in(..from, |_, _| false)?;
+    Ok(())
+}
+
+/// Adds links with their electorates, and forgets those beyond [`LINKS_KEPT`].
+fn write_links(
+    transaction: &WriteTransaction,
+    links: &BTreeMap<u64, (Bytes, [u8; 32], Bytes)>,
+) -> Result<(), redb::Error> {
+    let Some((newest, _)) = links.last_key_value() else { return Ok(()) };
+    let mut table = transaction.open_table(LINKS)?;
+    let mut electorates = transaction.open_table(ELECTORATES)?;
+    for (epoch, (link, root, kept)) in links {
+        table.insert(epoch, link.as_ref())?;
+        electorates.insert(root, kept.as_ref())?;
+    }
+    let oldest = newest.saturating_sub(LINKS_KEPT);
+    table.retain_in(..oldest, |_, _| false)?;
+    // Electorates change rarely, and looking at all of them costs: not at every link.
+    if oldest > 0 && newest.is_multiple_of(CHECKPOINTS_KEPT) {
+        electorates.retain(|_, kept| kept.first_chunk().is_some_and(|epoch| u64::from_be_bytes(*epoch) >= oldest))?;
+    }
     Ok(())
 }
 

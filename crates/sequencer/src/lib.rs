@@ -101,7 +101,7 @@ pub use committee::{Committee, CommitteeError, VerifyError};
 pub use content::{Bundle, Content, Entry, Hash, Torn, Transaction};
 pub use erasure::{ErasureError, Shards, reconstruct};
 pub use evidence::EvidenceRecord;
-pub use history::HistoryError;
+pub use history::{HistoryError, LinkPage};
 pub use intake::TakeError;
 pub use keys::{KeysError, ValidatorKeys, unused_mark};
 pub use limits::Limits;

@@ -98,6 +98,14 @@ pub const BLOCK_MILLIS_MAX: u64 = 60_000;
 /// Checkpoints kept with their state, for a start after a crash and for other nodes.
 pub const CHECKPOINTS_KEPT: u64 = 1024;
 
+/// Links kept for those who follow finality by signatures alone: with epochs of 6.4 s those of 38 days, while stake stays bonded
+/// for 21.
+pub const LINKS_KEPT: u64 = 1 << 19;
+/// Links in one page.
+pub const LINKS_PAGE_MAX: usize = 256;
+/// Different electorates in one page of links; a page ends before the next one.
+pub const LINKS_PAGE_ELECTORATES_MAX: usize = 4;
+
 /// Final transactions and bundles remembered, so that a late copy is not ordered again and each can be asked for. Whole
 /// blocks are forgotten, so at least the newest two full blocks are remembered.
 pub const RECENT_TRANSACTIONS_MAX: usize = 3 * TRANSACTIONS_MAX;

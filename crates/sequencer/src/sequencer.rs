@@ -14,7 +14,7 @@ use crate::ffg::{ParametersError, TrustError};
 use crate::finality::desk::{Desk, REPLAYED_EPOCHS};
 use crate::finality::{KeptCheckpoint, Tracker};
 use crate::guard::Guard;
-use crate::history::{History, HistoryError};
+use crate::history::{History, HistoryError, LinkPage};
 use crate::intake::{self, TakeError};
 use crate::keys::ValidatorKeys;
 use crate::lane::{self, Rules as LaneRules};
@@ -681,6 +681,13 @@ impl Sequencer {
     pub fn checkpoint(&self, epoch: u64) -> Result<Option<KeptCheckpoint>, FinalizedError> {
         let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
         Ok(history.checkpoint(epoch)?)
+    }
+
+    /// Links that the stake voted for, to targets of epoch `from` and later, at most `max` and of a few electorates; the newest may
+    /// still miss votes. Reads the disk.
+    pub fn links(&self, from: u64, max: usize) -> Result<LinkPage, FinalizedError> {
+        let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
+        Ok(history.links(from, max)?)
     }
 
     /// Evidence against voters on disk, at most `max`. Reads the disk.

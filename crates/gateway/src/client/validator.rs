@@ -4,8 +4,8 @@ use super::{Api, CALL_BYTES_MAX, CALL_TIMEOUT, ClientError, parse, read};
 use crate::validator::PAGE_BYTES_MAX;
 use axum::body::Bytes;
 use protocol::api::{
-    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, SubmitAllRequest, SubmitAllResponse, SubmitRequest,
-    SubmitResponse, ValidatorStatus,
+    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LinkPage, SubmitAllRequest, SubmitAllResponse,
+    SubmitRequest, SubmitResponse, ValidatorStatus,
 };
 use reqwest::Client;
 use std::time::Duration;
@@ -91,6 +91,20 @@ impl ValidatorClient {
     /// Who orders which blocks, as the validator says; the blocks that announce it are the proof.
     pub async fn committees(&self) -> Result<Committees, ClientError> {
         self.api.get_json(self.api.url("seq/v1/committees"), ANSWER_BYTES_MAX, TRANSFER_TIMEOUT).await
+    }
+
+    /// Links that the stake voted for, to targets of epoch `from` and later, ascending; a page may be shorter than `max` (1..=256).
+    /// Votes and electorates are the caller's to check.
+    pub async fn links(&self, from: u64, max: usize) -> Result<LinkPage, ClientError> {
+        let mut url = self.api.url("seq/v1/links");
+        url.set_query(Some(&format!("from={from}&max={max}")));
+        let page: LinkPage = self.api.get_json(url.clone(), ANSWER_BYTES_MAX, TRANSFER_TIMEOUT).await?;
+        let epochs = || page.links.iter().map(|link| link.epoch);
+        let in_order = epochs().all(|epoch| epoch >= from) && epochs().is_sorted_by(|a, b| a < b);
+        match in_order && page.links.len() <= max {
+            true => Ok(page),
+            false => Err(ClientError::Shape { url, expected: "links in order from the epoch asked for" }),
+        }
     }
 
     /// One final block with its certificate.

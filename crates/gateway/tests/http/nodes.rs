@@ -7,8 +7,9 @@ use cid::Cid;
 use gateway::backend::{Answer, FinalBlock, ShardBackend, Submission, ValidatorBackend};
 use gateway::problem;
 use protocol::api::{
-    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, NamespaceBlock, Problem,
-    ShardNodeInfo, SubmissionPlace, SubmissionReceipt, SubmissionState, SubmissionStatus, ValidatorStatus,
+    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, LinkPage, NamespaceBlock,
+    Problem, ShardNodeInfo, SubmissionPlace, SubmissionReceipt, SubmissionState, SubmissionStatus, ValidatorStatus,
+    VotedLink,
 };
 use protocol::content::sha256;
 use std::collections::BTreeMap;
@@ -206,6 +207,11 @@ impl ValidatorBackend for Seat {
     async fn committees(&self) -> Answer<Committees> {
         let term = CommitteeTerm { first: 12, announced: 5, validators: vec![] };
         Ok(Committees { committees: vec![CommitteeTerm::default(), term] })
+    }
+
+    async fn links(&self, from: u64, max: usize) -> Answer<LinkPage> {
+        let link = |epoch| VotedLink { epoch, link: vec![epoch as u8].into() };
+        Ok(LinkPage { links: (from..5).take(max).map(link).collect(), electorates: vec![] })
     }
 
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {

@@ -15,10 +15,15 @@ use protocol::network::{DEV_CHAIN_ID, EPOCH_BLOCKS_DEFAULT, Genesis, LanePolicy,
 use sdk::Wallet;
 use sequencer::ValidatorKeys;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Most validators in one process.
 pub const VALIDATORS_MAX: usize = 16;
+/// Port of a validator's consensus socket, where every validator has a host of its own.
+pub const P2P_PORT: u16 = 9600;
+/// Port of a validator's API, where every validator has a host of its own.
+pub const API_PORT: u16 = 9601;
 /// Most storage nodes in one process.
 pub const STORAGE_NODES_MAX: usize = 64;
 /// Most compute providers in one process.
@@ -41,6 +46,8 @@ pub struct Options {
     pub ports_auto: bool,
     /// Validators (1..=16).
     pub validators: usize,
+    /// The hosts of the validators, one each in the order of seats; empty: all on this machine, at free ports.
+    pub hosts: Vec<IpAddr>,
     /// Storage nodes (0..=64).
     pub storage_nodes: usize,
     /// Compute providers (0..=64).
@@ -65,6 +72,7 @@ impl Default for Options {
             state: None,
             ports_auto: false,
             validators: 4,
+            hosts: Vec::new(),
             storage_nodes: 8,
             providers: 4,
             dishonest: 0,
@@ -122,6 +130,12 @@ fn check(options: &Options) -> Result<()> {
         Ok(())
     };
     within("validators", options.validators, 1, VALIDATORS_MAX)?;
+    let hosts = options.hosts.len();
+    ensure!(
+        hosts == 0 || hosts == options.validators,
+        "--host was given {hosts} times for {} validators: name one for each, or none",
+        options.validators
+    );
     within("storage-nodes", options.storage_nodes, 0, STORAGE_NODES_MAX)?;
     within("providers", options.providers, 0, PROVIDERS_MAX)?;
     within("dishonest", options.dishonest, 0, options.providers)?;
@@ -207,14 +221,20 @@ fn validators(state: &Path, count: usize) -> Result<Vec<Validator>> {
         .collect()
 }
 
-/// Gives every service an address for this start. Validators always take free ports: nobody types them.
+/// Gives every service an address for this start. Validators on hosts of their own have fixed ports, which firewalls are told;
+/// others take free ones, as nobody types them.
 fn renew_addresses(network: &mut Network, options: &Options) -> Result<()> {
     let port = |fixed: u16| if options.ports_auto { free_port() } else { Ok(fixed) };
     network.gateway = format!("http://127.0.0.1:{}", port(8080)?);
     network.rpc = format!("http://127.0.0.1:{}", port(8545)?);
-    for validator in &mut network.validators {
-        validator.p2p = format!("127.0.0.1:{}", free_port()?);
-        validator.api = format!("http://127.0.0.1:{}", free_port()?);
+    for (seat, validator) in network.validators.iter_mut().enumerate() {
+        let (p2p, api) = match options.hosts.get(seat) {
+            Some(host) => (SocketAddr::new(*host, P2P_PORT), SocketAddr::new(*host, API_PORT)),
+            None => {
+                (SocketAddr::from(([127, 0, 0, 1], free_port()?)), SocketAddr::from(([127, 0, 0, 1], free_port()?)))
+            }
+        };
+        (validator.p2p, validator.api) = (p2p.to_string(), format!("http://{api}"));
     }
     Ok(())
 }
@@ -252,6 +272,20 @@ mod tests {
         Plan::prepare(dir.path(), options()).unwrap();
         let error = Plan::prepare(dir.path(), Options { validators: 3, ..options() }).err().unwrap().to_string();
         assert!(error.contains("2 validators") && error.contains("--validators 3"), "{error}");
+    }
+
+    #[test]
+    fn hosts_are_named_for_all_validators_or_for_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let hosts = |addresses: &[&str]| Options {
+            hosts: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            ..options()
+        };
+        let network = Plan::prepare(dir.path(), hosts(&["10.0.0.1", "fd00::2"])).unwrap().network;
+        assert_eq!(network.validators[0].p2p, "10.0.0.1:9600");
+        assert_eq!(network.validators[1].api, "http://[fd00::2]:9601");
+        let error = Plan::prepare(dir.path(), hosts(&["10.0.0.1"])).err().unwrap().to_string();
+        assert!(error.contains("1 times for 2 validators"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! same `start` functions, and the roles meet only over sockets; only the rpc role of a validator's process shares its chain
 //! ([`shared`]).
 
+pub mod bridge;
 pub mod gateway;
 pub mod handover;
 pub mod imported;

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use chain::{Chain, ChainConfig, ChainError};
 use eyre::{Context, Result, ensure, eyre};
 use protocol::api::{
-    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, NamespaceBlock, Problem,
-    SubmissionReceipt, SubmissionStatus, ValidatorStatus,
+    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, LinkPage, NamespaceBlock,
+    Problem, SubmissionReceipt, SubmissionStatus, ValidatorStatus, VotedLink,
 };
 use protocol::network::{Network, Validator};
 use sequencer::committees::Term;
@@ -423,6 +423,14 @@ impl ValidatorBackend for Api {
             validators: term.committee.validators().to_vec(),
         };
         Ok(Committees { committees: self.sequencer.committees().terms().iter().map(term).collect() })
+    }
+
+    async fn links(&self, from: u64, max: usize) -> Answer<LinkPage> {
+        let page = self.read(move |sequencer| sequencer.links(from, max)).await?;
+        let voted =
+            |link: &sequencer::finality::Link| VotedLink { epoch: link.target.epoch, link: link.encode().into() };
+        let electorates = page.electorates.values().map(|kept| kept.encode().into()).collect();
+        Ok(LinkPage { links: page.links.iter().map(voted).collect(), electorates })
     }
 
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {

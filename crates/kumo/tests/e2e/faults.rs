@@ -39,6 +39,7 @@ impl World {
             state: Some(person.path("net")),
             ports_auto: true,
             validators: 1,
+            hosts: Vec::new(),
             storage_nodes,
             providers,
             dishonest,

@@ -283,6 +283,11 @@ impl State {
         self.ballot(vote).map(|ballot| &ballot.electorate)
     }
 
+    /// Target of `vote` and who votes for it, if the link is one that counts now.
+    pub fn target(&self, vote: &Vote) -> Result<(&Checkpoint, &Electorate), VoteError> {
+        self.ballot(vote).map(|ballot| (&ballot.checkpoint, &ballot.electorate))
+    }
+
     /// Who votes on the checkpoint of `epoch`, the current one or the one before: for the detector, which also looks at votes
     /// that do not count.
     pub fn electorate_at(&self, epoch: u64) -> Option<&Electorate> {

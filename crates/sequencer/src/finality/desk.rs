@@ -5,6 +5,7 @@
 
 use super::actor::{Message, Task};
 use super::kept::KeptCheckpoint;
+use super::links::{Link, Links};
 use super::tracker::{Applied, JudgeError, Tracker};
 use crate::block::Block;
 use crate::ffg::{Detector, Pool, PoolError, State, VoteError, VoteSecret};
@@ -61,6 +62,8 @@ struct Inner {
     early: BTreeMap<[u8; KEY_BYTES], (Vote, VoteSignature)>,
     /// Evidence that no block has yet.
     evidence: BTreeMap<VoteKey, Evidence>,
+    /// Votes in final blocks, added up.
+    links: Links,
     own: Option<Own>,
 }
 
@@ -85,7 +88,9 @@ impl Desk {
         detector.advance(tracker.state().epoch());
         let kept = history.evidence(EVIDENCE_WAITING_MAX)?;
         let view = watch::Sender::new(tracker.finality());
+        let open = history.links(tracker.state().epoch().saturating_sub(1), 2)?;
         let inner = Inner {
+            links: Links::resume(open.links),
             evidence: kept.into_iter().map(|evidence| (evidence.key, evidence)).collect(),
             tracker,
             judged: HashMap::new(),
@@ -114,6 +119,12 @@ impl Desk {
     /// The secret that votes.
     pub const fn secret(&self) -> &VoteSecret {
         &self.secret
+    }
+
+    /// Where it keeps things.
+    #[cfg(test)]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Height of the last final block here.
@@ -191,7 +202,10 @@ impl Desk {
         if block.height <= inner.tracker.height() {
             return Ok(());
         }
+        let Inner { links, tracker, .. } = &mut *inner;
+        let voted = links.observe(tracker.state(), block);
         let applied = inner.finalize(block, candidate)?;
+        voted.iter().try_for_each(|link| self.keep_link(link))?;
         if let Some(opened) = &applied.outcome.opened {
             let kept = KeptCheckpoint { checkpoint: opened.checkpoint, state: opened.state.clone() };
             self.history.put_checkpoint(opened.checkpoint.epoch, kept.encode().into());
@@ -211,6 +225,16 @@ impl Desk {
         self.vote(&mut inner);
         self.resend_evidence(&inner);
         self.view.send_replace(inner.tracker.finality());
+        Ok(())
+    }
+
+    /// Buffers a link with the checkpoint that names its electorate.
+    fn keep_link(&self, link: &Link) -> Result<(), String> {
+        let kept = self.history.checkpoint(link.target.epoch).map_err(|error| error.to_string())?;
+        // Without it nobody could be shown who voted; every checkpoint that is voted on was kept when it was opened.
+        if let Some(kept) = kept {
+            self.history.put_link(link, kept.encode().into());
+        }
         Ok(())
     }
 

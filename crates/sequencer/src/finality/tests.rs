@@ -2,7 +2,7 @@
 
 use super::actor::Message;
 use super::desk::Desk;
-use super::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError, Tracker};
+use super::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError, Link, Tracker};
 use crate::block::Block;
 use crate::content::Entry;
 use crate::engine::{CHANNEL_STAKE_VOTES, CHANNELS, network, quota, tracker};
@@ -76,6 +76,50 @@ fn step(seats: &[Seat], parent: &Block, voters: usize) -> Block {
 
 fn run(seats: &[Seat], blocks: u64, voters: usize) -> Block {
     (0..blocks).fold(genesis(), |parent, _| step(seats, &parent, voters))
+}
+
+#[test]
+fn the_votes_in_blocks_add_up_to_links_that_a_light_client_follows() {
+    let seats = [0, 1, 2, 3].map(seat);
+    run(&seats, 6 * EPOCH_BLOCKS, 4);
+    let history = &seats[1].desk.history();
+    for is_durable in [false, true] {
+        if is_durable {
+            history.commit().unwrap();
+        }
+        let page = history.links(1, 100).unwrap();
+        let start = Tracker::genesis(&committee(), &genesis(), EPOCH_BLOCKS).unwrap();
+        let (checkpoint, electorate) = start.state().checkpoint();
+        let mut follower = proof::checkpoint::Follower::new(checkpoint, electorate.clone()).unwrap();
+        let domain = start.state().parameters().domain;
+        for link in page.links.iter().filter(|link| link.is_justified()) {
+            follower.apply(&domain, &link.certificate, &link.target, &link.electorate).unwrap();
+            assert_eq!(Link::decode(&link.encode(), &link.electorate).as_ref(), Ok(link));
+        }
+        let finality = seats[1].desk.view().borrow().clone();
+        assert_eq!(follower.finalized().root, finality.finalized.root);
+        assert!(finality.finalized.epoch >= 2, "{finality:?}");
+        assert_eq!(page.electorates.keys().copied().collect::<Vec<_>>(), [electorate.root().0]);
+    }
+}
+
+#[test]
+fn votes_that_come_late_join_the_link_and_overlapping_ones_never_count_twice() {
+    let seats = [0, 1, 2, 3].map(seat);
+    let last = run(&seats, 2 * EPOCH_BLOCKS, 0);
+    assert!(seats[0].desk.history().links(0, 9).unwrap().links.is_empty(), "nobody voted");
+    let counts: Vec<usize> = (0..3)
+        .scan(last, |parent, voter| {
+            let message = vote(&seats[voter], |_| ()).unwrap();
+            seats.iter().for_each(|seat| seat.desk.hear(message.clone()).unwrap());
+            *parent = step(&seats, parent, 0);
+            Some(seats[3].desk.history().links(2, 9).unwrap().links[0].certificate.signers.count())
+        })
+        .collect();
+    assert_eq!(counts, [1, 2, 3]);
+    let link = seats[3].desk.history().links(2, 1).unwrap().links.remove(0);
+    let domain = super::parameters(CHAIN_ID, genesis().digest(), EPOCH_BLOCKS).domain;
+    link.certificate.verify(&domain, &link.target, &link.electorate).unwrap();
 }
 
 #[test]
