@@ -30,6 +30,7 @@ fn sample(argument: &clap::Arg) -> &'static str {
         Some("FILE" | "DIR") => "some-file",
         Some("CID") => "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy",
         Some("ID") => "7",
+        Some("AMOUNT") => "1.5 AKE",
         Some("ADDRESS") => "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
         other => panic!("no sample for {other:?}"),
     }

@@ -210,7 +210,7 @@ mod tests {
     fn link(epoch: u64, salt: u8, signers: usize) -> Certified {
         let dir = tempfile::tempdir().unwrap();
         let keys = ValidatorKeys::load_or_generate(&dir.path().join("key")).unwrap();
-        let seat = keys.validator(String::new(), String::new());
+        let seat = keys.validator("127.0.0.1:1".to_owned(), String::new());
         let committee = sequencer::Committee::new(&[seat], 1).unwrap();
         let validators: Vec<Validator> = committee.vote_set().validators().to_vec();
         let electorate = Electorate::new(&[ValidatorSet::new(validators).unwrap()]).unwrap();
