@@ -20,7 +20,8 @@ pub enum Bench {
         #[arg(last = true)]
         words: Vec<String>,
     },
-    /// Validators beside the bare consensus engine, in one process and as processes, in turns.
+    /// Validators beside the bare consensus engine, in one process and as processes, in turns; then, unless there are words,
+    /// submissions to the program by HTTP batch.
     Sequencer {
         /// Words for the benchmark, for example `-- --rounds 5 --loads 0,1M`; `-- --help` lists them.
         #[arg(last = true)]
@@ -46,7 +47,19 @@ fn sequencer(root: &Path, target: &Path, words: &[String]) -> Result<()> {
     std::fs::create_dir_all(&directory).wrap_err_with(|| format!("cannot make {}", directory.display()))?;
     let mut command = Command::new(env!("CARGO"));
     command.args(["bench", "--locked", "-p", "sequencer", "--bench", "network", "--", "--directory"]);
-    execute(command.arg(directory).args(words).current_dir(root))
+    execute(command.arg(&directory).args(words).current_dir(root))?;
+    if words.is_empty() {
+        submissions(root, target, &directory)?;
+    }
+    Ok(())
+}
+
+/// What the program takes by HTTP.
+fn submissions(root: &Path, target: &Path, directory: &Path) -> Result<()> {
+    execute(Command::new(env!("CARGO")).args(["build", "--release", "--locked"]).current_dir(root))?;
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["bench", "--locked", "-p", "kumo", "--bench", "submissions", "--", "--kumo"]);
+    execute(command.arg(target.join("release/kumo")).arg("--directory").arg(directory).current_dir(root))
 }
 
 fn chain(root: &Path, target: &Path, words: &[String]) -> Result<()> {

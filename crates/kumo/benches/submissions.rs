@@ -40,7 +40,7 @@ struct Arguments {
     #[arg(long, default_value_t = 200)]
     block_millis: u64,
     /// Transactions in all
-    #[arg(long, default_value_t = 400_000)]
+    #[arg(long, default_value_t = 200_000)]
     transactions: usize,
     /// Bytes of a transaction
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]

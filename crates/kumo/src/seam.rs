@@ -49,7 +49,8 @@ impl Settlement {
             return Err("it has an envelope, and the namespace has no encrypted lane".into());
         }
         self.catch_up(ancestors)?;
-        if front.due.is_empty() { execute(&self.chain, block) } else { execute_after(&self.chain, block, front) }
+        // Also when a block with this commitment was executed before: the transactions may be others.
+        execute_after(&self.chain, block, front)
     }
 
     /// Executes those of `blocks` that the chain does not hold yet: after a restart, or when this validator missed a

@@ -95,6 +95,25 @@ impl Core {
         round: Round,
         now: u64,
     ) -> Option<Digested<Block>> {
+        let mut fault = None;
+        let built = self.build_of(parent, ancestors.clone(), round, now, true, &mut fault);
+        match fault {
+            None => built,
+            // The protocol's own part goes on, so that what waits is opened or expires and nothing stays for ever.
+            Some(_) => self.build_of(parent, ancestors, round, now, false, &mut fault),
+        }
+    }
+
+    /// The same with what users sent, or without it; `fault` says why nobody would vote for it.
+    fn build_of(
+        &self,
+        parent: &Digested<Block>,
+        ancestors: Vec<Arc<Block>>,
+        round: Round,
+        now: u64,
+        with_users: bool,
+        fault: &mut Option<Fault>,
+    ) -> Option<Digested<Block>> {
         let _gate = self.gate.read();
         let (parent_digest, parent) = (parent.digest().0, parent.inner());
         let ancestors = above(self.application.finalized_height(), parent, ancestors)?;
@@ -115,7 +134,8 @@ impl Core {
             .collect();
         let turn = self.turn(&ancestors, parent_digest).inspect_err(|fault| tracing::error!(height, %fault, "no turn"));
         let turn = turn.ok()?;
-        let mut candidates = self.mempool.candidates(&ordered, self.proposal_bytes, height);
+        let room = if with_users { self.proposal_bytes } else { 0 };
+        let mut candidates = self.mempool.candidates(&ordered, room, height);
         if let Some(turn) = &turn {
             candidates = turn.admit(candidates);
         }
@@ -153,8 +173,11 @@ impl Core {
         if let Some(lane) = &self.lane {
             match lane.judge(&ancestors, &block) {
                 Ok(judged) => lane.remember(digest.0, judged),
-                // The others say so, too, and refuse it.
-                Err(fault) => tracing::error!(height, %fault, "the application proposed what the lane does not allow"),
+                Err(found) => {
+                    tracing::error!(height, fault = %found, "the application proposed what the lane does not allow");
+                    *fault = Some(found);
+                    return None;
+                }
             }
         }
         self.mempool.included(height, &block.payload);

@@ -5,7 +5,7 @@
 
 use super::actor::{Message, Tasks};
 use super::secret::{Part, Secret};
-use super::state::{Fault, More, Settled, State};
+use super::state::{Fault, Settled, State};
 use super::{Front, OPENINGS_PER_BLOCK_MAX, Rules, TARGET_AHEAD_MAX};
 use crate::block::Block;
 use crate::content::{Content, Transaction};
@@ -68,7 +68,8 @@ impl Turn {
 
     /// What of `content` may stand in the block if that settles everything that is due; bundles stay whole or leave.
     pub fn admit(&self, content: Content) -> Content {
-        let mut more = More::default();
+        // The application may settle less of it.
+        let mut more = self.state.beyond(&self.settled);
         content.retain(|namespace, transaction: &Transaction| {
             namespace == SYSTEM || self.settled.admits(namespace, transaction, &mut more).is_ok()
         })
@@ -188,7 +189,7 @@ impl Desk {
                 continue;
             }
             inner.sent.insert(target, height);
-            let part = self.secret.part(inner.state.rules().chain_id, target);
+            let Some(part) = self.secret.part(inner.state.rules().chain_id, target) else { continue };
             inner.take(target, part.clone());
             if self.outgoing.try_send(Message { target, part }).is_err() {
                 tracing::debug!(target, limit = TASKS_MAX, "too many shares wait to be sent, they come again later");

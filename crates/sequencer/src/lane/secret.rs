@@ -179,7 +179,8 @@ impl<T: commonware_codec::Read<Cfg = ()>> DecodeExtUnit for T {
 #[derive(Clone)]
 pub struct Secret {
     sharing: Sharing,
-    share: Share,
+    /// None without a seat when the key was dealt.
+    share: Option<Share>,
 }
 
 impl fmt::Debug for Secret {
@@ -218,7 +219,7 @@ impl Dealt {
     /// The share of the validator with these keys; `None` if it is not in the committee.
     pub fn secret(&self, committee: &Committee, keys: &ValidatorKeys) -> Option<Secret> {
         let member = member(committee, keys)?;
-        Some(Secret { sharing: self.sharing.clone(), share: self.shares.get(member)?.clone() })
+        Some(Secret { sharing: self.sharing.clone(), share: Some(self.shares.get(member)?.clone()) })
     }
 }
 
@@ -235,8 +236,14 @@ impl Secret {
     }
 
     /// The own part in the opening of `target`: for what is final only.
-    pub(crate) fn part(&self, chain_id: u64, target: u64) -> Part {
-        Part(threshold::sign_message::<MinPk>(&self.share, OPENING_NAMESPACE, &message(chain_id, target)))
+    pub(crate) fn part(&self, chain_id: u64, target: u64) -> Option<Part> {
+        let share = self.share.as_ref()?;
+        Some(Part(threshold::sign_message::<MinPk>(share, OPENING_NAMESPACE, &message(chain_id, target))))
+    }
+
+    /// Of a validator that has no share, as it was no member of the committee that the key was dealt to.
+    pub const fn without_share(sharing: Sharing) -> Self {
+        Self { sharing, share: None }
     }
 
     /// Writes the share to a new file with mode 0600, durably.
@@ -244,7 +251,7 @@ impl Secret {
     /// # Errors
     /// When there is one, or it cannot be written.
     pub fn store(&self, path: &Path) -> Result<(), SecretError> {
-        let text = hex::encode(self.share.encode());
+        let text = self.share.as_ref().map(|share| hex::encode(share.encode())).unwrap_or_default();
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
             file.write_all(text.as_bytes())?;
@@ -277,7 +284,7 @@ impl Secret {
             member(committee, keys) == Some(usize::from(share.index)) && expected == Some(share.public::<MinPk>())
         };
         match share.filter(fits) {
-            Some(share) => Ok(Self { sharing, share }),
+            Some(share) => Ok(Self { sharing, share: Some(share) }),
             None => Err(SecretError::Share { path: path.to_owned() }),
         }
     }

@@ -210,6 +210,11 @@ impl State {
         self.waiting.values().map(|batch| batch.sealed.len()).sum()
     }
 
+    /// What it takes in this state that `settled`, the same with less due, does not count.
+    pub fn beyond(&self, settled: &Self) -> More {
+        More { bytes: self.bytes.saturating_sub(settled.bytes), ..More::default() }
+    }
+
     /// What is due at the front of the next block.
     pub fn due(&self) -> &[Bytes] {
         let (mut count, mut bytes) = (0, 0);
@@ -305,7 +310,7 @@ impl State {
         let records = Records::read(&System::read(&block.payload)?.lane)?;
         let mut next = self.open(&records.openings)?;
         let settled = next.settle(block, records.taken, records.included)?;
-        let mut more = More::default();
+        let (mut more, mut added) = (More::default(), Vec::new());
         for entry in block.payload.entries().iter().filter(|entry| entry.namespace() != SYSTEM) {
             let namespace = entry.namespace();
             if self.rules.policy(namespace) == LanePolicy::Fcfs {
@@ -314,9 +319,11 @@ impl State {
             let front = if Some(namespace) == self.rules.executed { records.included } else { 0 };
             for transaction in &entry.transactions()[front..] {
                 next.admits(namespace, transaction, &mut more)?;
-                next.seal(namespace, transaction);
+                added.push((namespace, transaction));
             }
         }
+        // Only now, as all of them are counted in `more` and would be counted twice.
+        added.into_iter().for_each(|(namespace, transaction)| next.seal(namespace, transaction));
         next.height = block.height;
         Ok((next, settled))
     }

@@ -67,7 +67,7 @@ impl Network {
 
     /// What a quorum makes together.
     fn opening(&self, target: u64) -> Opening {
-        let parts: Vec<_> = self.secrets[1..].iter().map(|secret| secret.part(CHAIN_ID, target)).collect();
+        let parts: Vec<_> = self.secrets[1..].iter().map(|secret| secret.part(CHAIN_ID, target).unwrap()).collect();
         self.start.key().recover(&parts).unwrap()
     }
 
@@ -141,7 +141,7 @@ impl DecodeExt {
 #[test]
 fn fewer_than_a_quorum_of_shares_open_nothing() {
     let mut network = Network::new();
-    let parts: Vec<_> = network.secrets.iter().map(|secret| secret.part(CHAIN_ID, 8)).collect();
+    let parts: Vec<_> = network.secrets.iter().map(|secret| secret.part(CHAIN_ID, 8).unwrap()).collect();
     let key = network.start.key().clone();
     assert_eq!(key.required(), 3);
     assert!(key.recover(&parts[..1]).is_none() && key.recover(&parts[..2]).is_none());
@@ -345,7 +345,7 @@ fn what_waits_is_kept_and_opened_after_a_restart() {
 #[test]
 fn messages_read_back_and_junk_is_none() {
     let network = Network::new();
-    let message = Message { target: 8, part: network.secrets[2].part(CHAIN_ID, 8) };
+    let message = Message { target: 8, part: network.secrets[2].part(CHAIN_ID, 8).unwrap() };
     let encoded = message.encode();
     assert_eq!(Message::decode(&encoded), Some(message));
     assert_eq!(actor::shared_target(&encoded), Some(8));
@@ -374,4 +374,18 @@ fn a_share_is_of_one_seat_and_one_key_and_only_its_owner_reads_it() {
     assert!(matches!(error, SecretError::Committee { shares: 7, required: 5, validators: 4, quorum: 3 }), "{error}");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(matches!(load(&sharing, 1), Err(SecretError::Exposed { mode: 0o644, .. })));
+}
+
+#[test]
+fn the_lane_takes_as_much_as_it_has_room_for_and_counts_it_once() {
+    let mut network = Network::new();
+    let long = vec![7; 100 * 1024];
+    let mut state = network.start.clone();
+    for height in 1..=3 {
+        let envelopes: Vec<Bytes> = (0..45).map(|_| network.seal(STRICT, 4, &long)).collect();
+        state = next(&state, &block(height, vec![], &[(STRICT, &envelopes)]));
+    }
+    assert_eq!(state.sealed(), 135, "13.2 of 16 MiB");
+    let more: Vec<Bytes> = (0..40).map(|_| network.seal(STRICT, 8, &long)).collect();
+    assert!(matches!(refused(&state, &block(4, vec![], &[(STRICT, &more)])), Fault::Bytes(_)));
 }
