@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-import sys
 
 import grpc
+from flow import equal, finish, step
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -14,28 +14,6 @@ NAMESPACE = 4242
 channel = grpc.insecure_channel(os.environ["KUMO_VALIDATOR"].removeprefix("http://").rstrip("/"))
 reflected = ProtoReflectionDescriptorDatabase(channel)
 pool = DescriptorPool(reflected)
-failed = 0
-
-
-def step(name):
-    """Runs the decorated function now and says how it went; a failed one does not stop the flow."""
-
-    def run(function):
-        global failed
-        try:
-            function()
-            print(f"ok {name}", flush=True)
-        except Exception as error:  # Whatever went wrong is what the step reports.
-            failed += 1
-            text = f"{type(error).__name__}: {error}".replace("\n", " ")
-            print(f"not ok {name}: {text[:600]}", flush=True)
-
-    return run
-
-
-def equal(got, wanted, what="value"):
-    if got != wanted:
-        raise AssertionError(f"{what}: got {got!r}, wanted {wanted!r}")
 
 
 def message(name, **fields):
@@ -128,4 +106,4 @@ def _():
             equal(error.code(), code, f"{name}: {error.details()}")
 
 
-sys.exit(1 if failed else 0)
+finish()

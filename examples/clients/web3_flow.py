@@ -3,12 +3,12 @@
 import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 
 import rlp
 from eth_account import Account
 from eth_utils import keccak
+from flow import equal, finish, step
 from hexbytes import HexBytes
 from trie import HexaryTrie
 from web3 import AsyncWeb3, Web3, WebSocketProvider
@@ -19,28 +19,6 @@ SOCKET = HTTP.replace("http", "ws", 1)
 w3 = Web3(Web3.HTTPProvider(HTTP))
 account = Account.from_key(os.environ["KUMO_KEY"])
 w3.eth.default_account = account.address
-failed = 0
-
-
-def step(name):
-    """Runs the decorated function now and says how it went; a failed one does not stop the flow."""
-
-    def run(function):
-        global failed
-        try:
-            function()
-            print(f"ok {name}", flush=True)
-        except Exception as error:  # Whatever went wrong is what the step reports.
-            failed += 1
-            text = f"{type(error).__name__}: {error}".replace("\n", " ")
-            print(f"not ok {name}: {text[:600]}", flush=True)
-
-    return run
-
-
-def equal(got, wanted, what="value"):
-    if got != wanted:
-        raise AssertionError(f"{what}: got {got!r}, wanted {wanted!r}")
 
 
 def send(transaction):
@@ -242,4 +220,4 @@ def _():
 
 
 print("skip blob transaction: the chain takes no blobs")
-sys.exit(1 if failed else 0)
+finish()
