@@ -22,6 +22,7 @@ library Predeploys {
     address internal constant EMISSION_CONTROLLER = address(0xA4E00d);
     /// @notice Reserved: may mint, as far as genesis says so.
     address internal constant BRIDGE_GATEWAY = address(0xA4E00e);
+    address internal constant VALIDATOR_REGISTRY = address(0xA4E010);
     /// @notice Precompiles of the chain.
     address internal constant NATIVE_MINTER = address(0xA4E100);
     address internal constant CERTIFICATE_VERIFIER = address(0xA4E101);
@@ -38,6 +39,15 @@ library Predeploys {
 abstract contract PeersOnly {
     modifier only(address peer) {
         if (msg.sender != peer) revert CallerNotAllowed(msg.sender);
+        _;
+    }
+
+    /// @dev Those that reserve stake for a purpose of their own.
+    modifier onlyReserver() {
+        if (
+            msg.sender != Predeploys.JOB_MARKET && msg.sender != Predeploys.SLASHING_COURT
+                && msg.sender != Predeploys.VALIDATOR_REGISTRY
+        ) revert CallerNotAllowed(msg.sender);
         _;
     }
 

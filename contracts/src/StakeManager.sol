@@ -9,7 +9,7 @@ import { IStakeManager } from "./interfaces/IStakeManager.sol";
 import { Parameters } from "./Parameters.sol";
 import { PeersOnly, Predeploys } from "./Predeploys.sol";
 
-/// @title Stake of providers and auditors, in native AKE.
+/// @title Stake of providers, auditors and validators, in native AKE.
 /// @notice active = free + reserved. Only free stake unbonds; only reserved stake is slashed. Active stake earns and votes.
 contract StakeManager is IStakeManager, Parameters, PeersOnly, ReentrancyGuardTransient {
     using SafeCast for uint256;
@@ -38,7 +38,8 @@ contract StakeManager is IStakeManager, Parameters, PeersOnly, ReentrancyGuardTr
     uint256 private _rewardCarry;
 
     constructor() {
-        _define("unbondSeconds", 21 days, 1 hours, 90 days);
+        // Evidence may take 7 days (`sequencer::finality::EVIDENCE_SECONDS`): stake must not leave before, with a day to spare.
+        _define("unbondSeconds", 21 days, 8 days, 90 days);
         _define("providerStakeMin", 100 ether, 1 ether, 10_000_000 ether);
         _define("unbondingsMax", 32, 1, 256);
     }
@@ -86,7 +87,7 @@ contract StakeManager is IStakeManager, Parameters, PeersOnly, ReentrancyGuardTr
     }
 
     /// @inheritdoc IStakeManager
-    function reserve(address account, uint256 amount) external onlyMarketOrCourt {
+    function reserve(address account, uint256 amount) external onlyReserver {
         _requireFree(account, amount);
         uint256 reserved = _accounts[account].reserved + amount;
         _accounts[account].reserved = reserved.toUint128();
@@ -94,14 +95,29 @@ contract StakeManager is IStakeManager, Parameters, PeersOnly, ReentrancyGuardTr
     }
 
     /// @inheritdoc IStakeManager
-    function release(address account, uint256 amount) external onlyMarketOrCourt {
+    function release(address account, uint256 amount) external onlyReserver {
         emit Released(account, amount, _unreserve(account, amount));
+    }
+
+    /// @inheritdoc IStakeManager
+    function payOut(address account, uint256 amount) external only(Predeploys.VALIDATOR_REGISTRY) nonReentrant {
+        _unreserve(account, amount);
+        _deactivate(account, amount);
+        emit Withdrawn(account, amount);
+        _send(account, amount);
+    }
+
+    /// @inheritdoc IStakeManager
+    function stakeAtGenesis(address account, uint256 amount) external only(Predeploys.VALIDATOR_REGISTRY) {
+        uint256 uncredited = address(this).balance - _totalActive;
+        if (block.number != 0 || uncredited < amount) revert StakeTooLow(account, uncredited, amount);
+        _credit(account, amount);
     }
 
     /// @inheritdoc IStakeManager
     function slash(address account, uint256 amount, address beneficiary, uint256 reward)
         external
-        onlyMarketOrCourt
+        onlyReserver
         nonReentrant
     {
         if (reward > amount) revert RewardTooHigh(reward, amount);
@@ -168,11 +184,15 @@ contract StakeManager is IStakeManager, Parameters, PeersOnly, ReentrancyGuardTr
 
     function _stake(address account) private {
         if (msg.value == 0) revert ZeroAmount();
-        uint256 active = _settled(account).active + msg.value;
+        _credit(account, msg.value);
+    }
+
+    function _credit(address account, uint256 amount) private {
+        uint256 active = _settled(account).active + amount;
         _accounts[account].active = active.toUint128();
-        _totalActive += msg.value;
-        emit Staked(account, msg.value, active);
-        IAkeVotes(Predeploys.AKE_VOTES).onUnitsMoved(address(0), account, msg.value);
+        _totalActive += amount;
+        emit Staked(account, amount, active);
+        IAkeVotes(Predeploys.AKE_VOTES).onUnitsMoved(address(0), account, amount);
     }
 
     /// @dev Takes `amount`, which the caller has checked to be free, out of the active stake.

@@ -119,7 +119,7 @@ contract InvariantsTest is System {
         for (uint256 i = 0; i < handler.actorCount(); ++i) {
             sum += handler.actors(i).balance;
         }
-        for (uint160 a = 0xA4E001; a <= 0xA4E00c; ++a) {
+        for (uint160 a = 0xA4E001; a <= 0xA4E010; ++a) {
             sum += address(a).balance;
         }
         sum += Predeploys.BURN.balance;

@@ -215,6 +215,7 @@ contract StakeManagerTest is System {
     function test_parametersStayWithinTheirBounds() public {
         (uint256 value, uint256 min, uint256 max) = stakes.parameter("unbondSeconds");
         equal(value, 21 days, "value");
+        atLeast(min, 7 days + 1 days, "outlives the time for evidence");
         vm.startPrank(AUTHORITY);
         stakes.setParameter("unbondSeconds", min);
         stakes.setParameter("unbondSeconds", max);
@@ -232,7 +233,7 @@ contract StakeManagerTest is System {
     function test_onlyTheAuthoritySetsParameters() public {
         vm.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, ALICE));
         vm.prank(ALICE);
-        stakes.setParameter("unbondSeconds", 1 hours);
+        stakes.setParameter("unbondSeconds", 8 days);
     }
 
     function stakeAs(address who, uint256 amount) private {

@@ -14,6 +14,7 @@ import { Randomness } from "../src/Randomness.sol";
 import { Reputation } from "../src/Reputation.sol";
 import { SlashingCourt } from "../src/SlashingCourt.sol";
 import { StakeManager } from "../src/StakeManager.sol";
+import { ValidatorRegistry } from "../src/ValidatorRegistry.sol";
 import { WAKE } from "../src/WAKE.sol";
 import { Test } from "./Vm.sol";
 
@@ -29,6 +30,7 @@ abstract contract System is Test {
     SlashingCourt internal constant court = SlashingCourt(Predeploys.SLASHING_COURT);
     FeeVault internal constant vault = FeeVault(Predeploys.FEE_VAULT);
     Randomness internal constant randomness = Randomness(Predeploys.RANDOMNESS);
+    ValidatorRegistry internal constant validators = ValidatorRegistry(Predeploys.VALIDATOR_REGISTRY);
     AccessManager internal constant access = AccessManager(Predeploys.ACCESS_MANAGER);
 
     address internal constant AUTHORITY = address(0xA0);
@@ -56,6 +58,7 @@ abstract contract System is Test {
         place(Predeploys.SLASHING_COURT, type(SlashingCourt).creationCode);
         place(Predeploys.FEE_VAULT, type(FeeVault).creationCode);
         place(Predeploys.RANDOMNESS, type(Randomness).creationCode);
+        place(Predeploys.VALIDATOR_REGISTRY, type(ValidatorRegistry).creationCode);
         place(Predeploys.ACCESS_MANAGER, abi.encodePacked(type(AccessManager).creationCode, abi.encode(AUTHORITY)));
         vm.deal(CONSUMER, 1_000_000 ether);
         vm.deal(STRANGER, 1_000_000 ether);

@@ -155,6 +155,7 @@ pub fn attributes(parent: &BlockRecord) -> BlockAttributes {
         randomness: B256::with_last_byte(parent.number() as u8),
         parent_beacon_root: B256::repeat_byte(7),
         beneficiary: Address::repeat_byte(0xbb),
+        ..Default::default()
     }
 }
 

@@ -64,6 +64,7 @@ fn verify(header_rlp: &[u8], transactions: &[Bytes]) {
             randomness: header.mix_hash,
             parent_beacon_root: header.parent_beacon_block_root.unwrap_or_default(),
             beneficiary: header.beneficiary,
+            ..Default::default()
         },
         Err(_) => WORLD.attributes(),
     };

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The contracts that genesis deploys; one artifact each.
-pub const CONTRACTS: [&str; 11] = [
+pub const CONTRACTS: [&str; 12] = [
     "AccessManager",
     "AkeVotes",
     "Escrow",
@@ -24,6 +24,7 @@ pub const CONTRACTS: [&str; 11] = [
     "Reputation",
     "SlashingCourt",
     "StakeManager",
+    "ValidatorRegistry",
     "WAKE",
 ];
 

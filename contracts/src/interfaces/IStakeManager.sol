@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.27;
 
-/// @title Stake of providers and auditors, in native AKE.
-/// @notice Active stake earns a share of fees and votes; the reserved part of it backs open tasks and cannot leave.
+/// @title Stake of providers, auditors and validators, in native AKE.
+/// @notice Active stake earns a share of fees and votes; the reserved part of it backs open tasks and validators,
+/// and cannot leave.
 interface IStakeManager {
     event Staked(address indexed account, uint256 amount, uint256 active);
     event Unbonding(address indexed account, uint256 amount, uint64 withdrawableAt);
@@ -30,13 +31,17 @@ interface IStakeManager {
     function unbond(uint256 amount) external;
     function withdraw() external returns (uint256 amount);
     function claim() external returns (uint256 amount);
-    /// @notice Market and court only.
+    /// @notice Market, court and validator registry only, as the next two.
     function reserve(address account, uint256 amount) external;
-    /// @notice Market and court only.
     function release(address account, uint256 amount) external;
-    /// @notice Market and court only: takes `amount` out of the reserved stake; `reward` of it becomes claimable by
+    /// @notice Takes `amount` out of the reserved stake; `reward` of it becomes claimable by
     /// `beneficiary` (see `claim`), the rest goes to the fee vault.
     function slash(address account, uint256 amount, address beneficiary, uint256 reward) external;
+    /// @notice Validator registry only: takes `amount` out of the reserved stake and pays it to `account`, at once. The registry
+    /// has held it for `unbondSeconds`.
+    function payOut(address account, uint256 amount) external;
+    /// @notice Validator registry only, at genesis: stakes coin that genesis put here.
+    function stakeAtGenesis(address account, uint256 amount) external;
     /// @notice Fee vault only: adds to what all active stake shares.
     function addReward() external payable;
     /// @notice Stake that earns and votes: free plus reserved.

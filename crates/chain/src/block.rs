@@ -1,5 +1,6 @@
 //! The blocks of the chain: what goes into one, what comes out, and how roots are computed.
 
+use crate::offenders::Offenders;
 use crate::{front::Front, transactions::block_rlp_length};
 use alloy_consensus::{Header, ReceiptEnvelope, TxEnvelope, proofs};
 use alloy_eips::eip4895::Withdrawals;
@@ -41,6 +42,8 @@ pub struct BlockAttributes {
     pub parent_beacon_root: B256,
     /// Receives the priority fees.
     pub beneficiary: Address,
+    /// Whom evidence in the block convicts; their stake is slashed before the first transaction.
+    pub offenders: Offenders,
 }
 
 /// A block built by this node; it is already pending.
@@ -79,6 +82,7 @@ impl BlockRecord {
             randomness: self.header.mix_hash,
             parent_beacon_root: self.header.parent_beacon_block_root.unwrap_or_default(),
             beneficiary: self.header.beneficiary,
+            offenders: Offenders::decode(&self.header.extra_data),
         }
     }
 

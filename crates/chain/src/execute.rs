@@ -1,6 +1,7 @@
 //! Run the transactions of one block.
 //!
-//! 1. The protocol calls EIP-2935 (parent hash), EIP-4788 (beacon root) and the randomness contract.
+//! 1. The protocol calls EIP-2935 (parent hash), EIP-4788 (beacon root) and the randomness contract, and has those slashed
+//!    whom evidence in the block convicts.
 //! 2. Transactions run one after the other under Osaka rules.
 //! 3. The base fee of all gas used is credited to the fee vault instead of being destroyed.
 //!
@@ -14,7 +15,7 @@ mod imported;
 mod progress;
 
 use crate::{
-    BlockAttributes, BlockRecord, ChainError, GenesisSpec,
+    BlockAttributes, BlockRecord, ChainError, GenesisSpec, Offenders,
     block::{logs_bloom, receipts_root, transactions_root},
     engine::Base,
     ethereum::{self, Ethereum},
@@ -39,7 +40,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::Encodable;
 use alloy_sol_types::SolCall;
 use progress::Progress;
-use protocol::abi::{BURN, IRandomness};
+use protocol::abi::{BURN, IRandomness, IValidatorRegistry, VALIDATOR_REGISTRY};
 use revm::{
     Database, DatabaseCommit,
     context::{BlockEnv, CfgEnv, TxEnv},
@@ -68,6 +69,8 @@ pub(crate) struct Rules {
     pub gas_limit: u64,
     pub base_fee_to: Address,
     pub randomness: Option<Address>,
+    /// Who slashes the validators that a block convicts.
+    pub validators: Option<Address>,
     /// Sum of all balances at genesis, in wei.
     pub supply: U256,
 }
@@ -113,6 +116,7 @@ impl Rules {
             gas_limit: spec.gas_limit,
             base_fee_to: spec.fee_recipient_vault.unwrap_or(BURN),
             randomness: spec.randomness,
+            validators: spec.predeploys.iter().map(|it| it.address).find(|address| *address == VALIDATOR_REGISTRY),
             supply: sum.ok_or(ChainError::GenesisSupply)?,
         })
     }
@@ -125,6 +129,7 @@ impl Rules {
             gas_limit: 0,
             base_fee_to: BURN,
             randomness: None,
+            validators: None,
             supply: U256::ZERO,
         }
     }
@@ -189,6 +194,19 @@ impl Execution {
         if let Some(randomness) = self.rules.randomness {
             let call = IRandomness::setCall { value: self.header.mix_hash };
             self.call(randomness, call.abi_encode().into())?;
+        }
+        self.slash()
+    }
+
+    /// Has the stake of those slashed whom the header names. The contract refuses nobody; if it did, the block would go on
+    /// without, on every node alike: one bad entry must not stop the chain.
+    fn slash(&mut self) -> Result<(), ChainError> {
+        let Some(validators) = self.rules.validators else { return Ok(()) };
+        for id in Offenders::decode(&self.header.extra_data).iter() {
+            let call = IValidatorRegistry::slashCall { id };
+            if let Err(error) = self.try_call(validators, call.abi_encode().into())? {
+                tracing::error!(id, height = self.header.number, %error, "a convicted validator is not slashed");
+            }
         }
         Ok(())
     }
@@ -350,16 +368,21 @@ impl Execution {
     }
 
     /// A call by the system address, which must succeed; returns its output.
-    fn call(&mut self, contract: Address, data: Bytes) -> Result<Bytes, ChainError> {
+    pub(crate) fn call(&mut self, contract: Address, data: Bytes) -> Result<Bytes, ChainError> {
+        self.try_call(contract, data)?
+    }
+
+    /// The same; a refusal of the contract, which changes nothing, is told apart from a failure of this node.
+    fn try_call(&mut self, contract: Address, data: Bytes) -> Result<Result<Bytes, ChainError>, ChainError> {
         let failed = |reason: String| ChainError::SystemCall { contract, reason };
         let outcome = self.evm.transact_system_call(eip4788::SYSTEM_ADDRESS, contract, data);
         let outcome = outcome.map_err(|error| failed(error.to_string()))?;
         match outcome.result {
             ExecutionResult::Success { output, .. } => {
                 self.evm.db_mut().commit(outcome.state);
-                Ok(output.into_data())
+                Ok(Ok(output.into_data()))
             }
-            result => Err(failed(format!("{result:?}"))),
+            result => Ok(Err(failed(format!("{result:?}")))),
         }
     }
 
@@ -442,6 +465,7 @@ pub(crate) fn next_header(rules: &Rules, parent: &BlockRecord, attributes: Block
         excess_blob_gas: Some(0),
         parent_beacon_block_root: Some(attributes.parent_beacon_root),
         requests_hash: Some(EMPTY_REQUESTS_HASH),
+        extra_data: attributes.offenders.encode(),
         state_root: B256::ZERO,
         ..Default::default()
     }

@@ -92,6 +92,7 @@ pub(crate) fn attributes(parent: &BlockRecord) -> BlockAttributes {
         randomness: alloy_primitives::keccak256(number.to_be_bytes()),
         parent_beacon_root: B256::with_last_byte(number as u8),
         beneficiary: BENEFICIARY,
+        ..Default::default()
     }
 }
 

@@ -172,4 +172,6 @@ pub trait ValidatorBackend: Send + Sync + 'static {
     async fn committees(&self) -> Answer<Committees>;
     /// At most `max` links that the stake voted for, to targets of epoch `from` and later; a page may end earlier.
     async fn links(&self, from: u64, max: usize) -> Answer<LinkPage>;
+    /// Takes evidence against a validator; it is on the disk when this returns.
+    async fn report(&self, evidence: Bytes) -> Answer<()>;
 }

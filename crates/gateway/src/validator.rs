@@ -36,6 +36,8 @@ pub(crate) const LINKS_MAX: usize = 256;
 pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Most transactions in one `submit-all`.
 pub(crate) const SUBMIT_TRANSACTIONS_MAX: usize = 1_024;
+/// Largest evidence, in bytes: generously more than two aggregates of the largest electorate have.
+const EVIDENCE_BYTES_MAX: u64 = 64 << 10;
 /// Largest body of a `submit-all`, in bytes.
 pub(crate) const SUBMIT_BYTES_MAX: usize = 4 << 20;
 
@@ -69,6 +71,7 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .route("/seq/v1/checkpoint", get(checkpoint))
         .route("/seq/v1/committees", get(committees))
         .route("/seq/v1/links", get(links))
+        .route("/seq/v1/evidence", post(evidence))
         .route_layer(limit);
     let streams = Router::new()
         .route("/seq/v1/submit-stream", get(streams::submissions))
@@ -153,6 +156,14 @@ async fn links(State(node): State<Node>, query: Parameters) -> Reply<Json<LinkPa
     let from = query.number("from", 0..=u64::MAX)?.unwrap_or(0);
     let max = query.limit("max", LINKS_MAX, LINKS_MAX)?;
     Ok(Json(node.backend.links(from, max).await?))
+}
+
+/// Evidence as it stands in blocks, encoded; whoever has it need not be a validator.
+async fn evidence(State(node): State<Node>, query: Parameters, request: Request) -> Reply<Json<Value>> {
+    query.only(&[])?;
+    let limits = Limits { what: "evidence", bytes_max: EVIDENCE_BYTES_MAX, stall: node.config.body_stall };
+    node.backend.report(body::bytes(request, limits).await?).await?;
+    Ok(Json(json!({ "accepted": true })))
 }
 
 /// Ends a page before it is too long; whoever follows asks again from where it ends.

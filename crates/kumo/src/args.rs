@@ -5,6 +5,7 @@ use crate::dev::plan;
 use crate::lane;
 use crate::roles::validator::ChainOptions;
 use crate::settings::{Settings, Table};
+use crate::stake::StakeCommand;
 use ::chain::ChainConfig;
 use alloy_primitives::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -72,6 +73,9 @@ pub enum Command {
     /// Show what configuration file, environment and flags make of the settings of a node
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Stake as a validator: register, rotate keys, leave
+    #[command(subcommand)]
+    Stake(StakeCommand),
     /// What a user does: store, job, provider, wallet.
     #[command(flatten)]
     User(cli::Command),
@@ -419,6 +423,19 @@ pub enum NodeCommand {
     /// recorded in signing.guard in its directory. To move a validator: stop it for good, export there, import here, start.
     #[command(subcommand)]
     SlashingProtection(ProtectionCommand),
+    /// Make the keys of a new validator, and the account that owns its stake
+    ///
+    /// They are written to validator.key and wallet.key in the directory, which must not have any. What others may know is printed.
+    #[command(after_help = "Example:\n  kumo node keys --dir net/validator-4")]
+    Keys(KeysArguments),
+}
+
+/// `kumo node keys`.
+#[derive(Debug, Args)]
+pub struct KeysArguments {
+    /// Directory of the new validator
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// `kumo node slashing-protection`.

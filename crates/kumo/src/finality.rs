@@ -4,6 +4,8 @@
 //! followed once more, at most an epoch of them; without the file, all. While a validator runs in the same process, its
 //! checkpoints are taken over, so that the follower can go on when it stops.
 
+use crate::seam;
+use crate::validators::Registry;
 use chain::rpc::FinalityStatus;
 use eyre::{Context, Result, ensure, eyre};
 use parking_lot::Mutex;
@@ -75,13 +77,17 @@ impl Followed {
     /// Takes a final block; one that was taken before changes nothing.
     ///
     /// # Errors
-    /// When it is not the next one, or the checkpoint that it opens cannot be kept.
-    pub fn apply(&self, block: &Block) -> Result<()> {
+    /// When it is not the next one, the stake after it cannot be read, or the checkpoint that it opens cannot be kept.
+    pub fn apply(&self, block: &Block, registry: &Registry) -> Result<()> {
         let mut tracker = self.tracker.lock();
         if block.height <= tracker.height() {
             return Ok(());
         }
-        let applied = tracker.apply(block, block.digest(), None)?;
+        let stake = match tracker.opens(block.height) {
+            true => registry.candidate(seam::block_hash(block)).wrap_err_with(|| unreadable(block.height))?,
+            false => None,
+        };
+        let applied = tracker.apply(block, block.digest(), stake.as_ref())?;
         if let Some(opened) = applied.outcome.opened {
             self.keep(&KeptCheckpoint { checkpoint: opened.checkpoint, state: opened.state })?;
         }
@@ -135,6 +141,13 @@ impl Followed {
         };
         write().wrap_err_with(|| format!("cannot write {}", self.file.display()))
     }
+}
+
+fn unreadable(height: u64) -> String {
+    format!(
+        "the stake after block {height} cannot be read; if its state is pruned, start from a newer checkpoint that you \
+         trust (--checkpoint)"
+    )
 }
 
 /// The tracker after a kept checkpoint of the same network as `other`.

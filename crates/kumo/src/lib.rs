@@ -32,3 +32,5 @@ pub mod provider;
 pub mod roles;
 pub mod seam;
 pub mod settings;
+pub mod stake;
+pub mod validators;

@@ -5,7 +5,7 @@ use cli::{Context, Exit, Failure, Output};
 use eyre::Report;
 use kumo::args::{
     Arguments, Command, ConfigArguments, ConfigCommand, ConfigShowArguments, DemoArguments, DevArguments,
-    InitArguments, NodeArguments, NodeCommand, Ports, ProtectionCommand,
+    InitArguments, NodeArguments, NodeCommand, NodeWords, Ports, ProtectionCommand,
 };
 use kumo::chain::ChainCommand;
 use kumo::dev::DevNetwork;
@@ -13,7 +13,7 @@ use kumo::locate::{self, Environment};
 use kumo::roles::Running;
 use kumo::roles::imported::Served;
 use kumo::settings::{Settings, Shown, Sources};
-use kumo::{bridge, demo, doctor, node, protection};
+use kumo::{bridge, demo, doctor, node, protection, stake};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -56,6 +56,7 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Config(ConfigCommand::Show(arguments)) => show_config(&arguments, output, &environment),
         Command::Node(words) => match words.command {
             Some(NodeCommand::SlashingProtection(command)) => run_protection(&command, output),
+            Some(NodeCommand::Keys(words)) => stake::make_keys(&words.dir).and_then(|done| show(done, output)),
             None => run_role(words.node, global.network.as_deref(), &environment).await,
         },
         Command::Bridge(command) => match locate::network(global.network.as_deref(), &environment) {
@@ -65,6 +66,11 @@ async fn run(arguments: Arguments) -> ExitCode {
             }),
             Err(error) => Err(error),
         },
+        Command::Stake(command) => {
+            let network = locate::network(global.network.as_deref(), &environment);
+            let done = async { stake::run(command, &network?).await }.await;
+            done.and_then(|done| show(done, output))
+        }
         Command::Chain(command) => run_chain(command, output).await,
         Command::Doctor => run_doctor(locate::network(global.network.as_deref(), &environment), output).await,
     };
@@ -83,6 +89,10 @@ fn in_case(command: &Command) -> (&'static str, &'static str) {
         }
         Command::Config(_) => ("the settings cannot be used", "nothing changed"),
         Command::Doctor => ("the check did not end", "nothing changed"),
+        Command::Stake(_) => ("the validator was not changed", "a transaction that was sent may still be included"),
+        Command::Node(NodeWords { command: Some(NodeCommand::Keys(_)), .. }) => {
+            ("there are no new keys", "keys that were there are as they were")
+        }
         Command::Node(words) if words.command.is_some() => {
             ("the record of signatures is as it was", "nothing changed; do not start a validator without its record")
         }
@@ -101,6 +111,7 @@ fn start_log(arguments: &Arguments) {
             | Command::Init(_)
             | Command::Chain(_)
             | Command::Config(_)
+            | Command::Stake(_)
     ) || matches!(&arguments.command, Command::Node(words) if words.command.is_some());
     let ours = match (quiet, arguments.global.verbose) {
         (true, 0) => "error",
@@ -212,6 +223,11 @@ async fn run_role(
         Some(started) => run_imported(started, &arguments).await,
         None => run_node(arguments, locate::network(network, environment)?, environment).await,
     }
+}
+
+fn show((text, json): (String, serde_json::Value), output: Output) -> eyre::Result<ExitCode> {
+    print(&if output == Output::Json { json.to_string() } else { text })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_protection(command: &ProtectionCommand, output: Output) -> eyre::Result<ExitCode> {

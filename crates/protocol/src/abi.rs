@@ -20,11 +20,12 @@ mod bindings {
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/ISlashingCourt.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IStakeManager.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IStorageProofs.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IValidatorRegistry.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IWAKE.sol");
 }
 pub use bindings::{
     ICertificateVerifier, IEscrow, IFeeVault, IJobMarket, INativeMinter, IProviderRegistry, IRandomness, IReputation,
-    ISlashingCourt, IStakeManager, IStorageProofs, IWAKE,
+    ISlashingCourt, IStakeManager, IStorageProofs, IValidatorRegistry, IWAKE,
 };
 
 /// What is deployed on another chain: the light client of a network, and the stake of its validators.
@@ -38,7 +39,7 @@ pub mod l1 {
 pub const WAKE: Address = address!("0x0000000000000000000000000000000000A4E001");
 /// The one source of voting units: wrapped plus staked.
 pub const AKE_VOTES: Address = address!("0x0000000000000000000000000000000000A4E002");
-/// Stake of providers and auditors.
+/// Stake of providers, auditors and validators.
 pub const STAKE_MANAGER: Address = address!("0x0000000000000000000000000000000000A4E003");
 /// Who offers compute and storage.
 pub const PROVIDER_REGISTRY: Address = address!("0x0000000000000000000000000000000000A4E004");
@@ -60,6 +61,8 @@ pub const ACCESS_MANAGER: Address = address!("0x00000000000000000000000000000000
 pub const EMISSION_CONTROLLER: Address = address!("0x0000000000000000000000000000000000A4E00d");
 /// Reserved for the contract that brings coin over from other chains; may mint where genesis says so.
 pub const BRIDGE_GATEWAY: Address = address!("0x0000000000000000000000000000000000A4E00e");
+/// Validators, and the stake behind each.
+pub const VALIDATOR_REGISTRY: Address = address!("0x0000000000000000000000000000000000A4E010");
 /// Precompile that makes coin ([`INativeMinter`]).
 pub const NATIVE_MINTER: Address = address!("0x0000000000000000000000000000000000A4E100");
 /// Precompile that verifies finality certificates ([`ICertificateVerifier`]).
@@ -70,7 +73,7 @@ pub const STORAGE_PROOFS: Address = address!("0x00000000000000000000000000000000
 pub const BURN: Address = address!("0x000000000000000000000000000000000000dEaD");
 
 /// Name and address of every predeploy, as printed in the network file.
-pub const CONTRACTS: [(&str, Address); 11] = [
+pub const CONTRACTS: [(&str, Address); 12] = [
     ("WAKE", WAKE),
     ("AkeVotes", AKE_VOTES),
     ("StakeManager", STAKE_MANAGER),
@@ -82,6 +85,7 @@ pub const CONTRACTS: [(&str, Address); 11] = [
     ("FeeVault", FEE_VAULT),
     ("Randomness", RANDOMNESS),
     ("AccessManager", ACCESS_MANAGER),
+    ("ValidatorRegistry", VALIDATOR_REGISTRY),
 ];
 
 /// Name and address of every precompile that is not a predeploy as well; the network file names them, too.

@@ -117,9 +117,23 @@ pub struct Genesis {
     /// Balances in wei.
     #[schema(value_type = BTreeMap<String, String>)]
     pub alloc: BTreeMap<Address, U256>,
+    /// Owner and stake of each validator, in the order of `validators`; empty: the committee of the file stays for ever.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stakes: Vec<ValidatorStake>,
     /// Who may make coin later; absent: nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mint: Option<Mint>,
+}
+
+/// What stands behind a validator at genesis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ValidatorStake {
+    /// Account that may rotate its keys, leave, and is paid then.
+    #[schema(value_type = String)]
+    pub owner: Address,
+    /// Wei, beside what `alloc` says.
+    #[schema(value_type = String)]
+    pub stake: U256,
 }
 
 /// Blocks of an epoch where the network file does not say it.

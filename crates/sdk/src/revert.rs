@@ -6,7 +6,8 @@
 use alloy_primitives::Bytes;
 use alloy_sol_types::{Panic, Revert as RevertString, SolError, SolInterface};
 use protocol::abi::{
-    IEscrow, IFeeVault, IJobMarket, IProviderRegistry, IRandomness, IReputation, ISlashingCourt, IStakeManager, IWAKE,
+    IEscrow, IFeeVault, IJobMarket, IProviderRegistry, IRandomness, IReputation, ISlashingCourt, IStakeManager,
+    IValidatorRegistry, IWAKE,
 };
 use std::fmt;
 
@@ -97,6 +98,7 @@ fn named(data: &[u8]) -> Option<String> {
         IEscrow::IEscrowErrors,
         IStakeManager::IStakeManagerErrors,
         IProviderRegistry::IProviderRegistryErrors,
+        IValidatorRegistry::IValidatorRegistryErrors,
         IRandomness::IRandomnessErrors,
         IReputation::IReputationErrors,
         IFeeVault::IFeeVaultErrors,

@@ -9,6 +9,7 @@
 use crate::block::Block;
 use crate::content::Content;
 use crate::lane::Front;
+use crate::system::Offender;
 use bytes::Bytes;
 use proof::checkpoint::ValidatorSet;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Propose<'a> {
     pub candidates: Content,
     /// Opened transactions of the encrypted lane that are due at the front of [`Application::executes`], in their order.
     pub due: &'a [Bytes],
+    /// Whom evidence in the new block convicts, as [`System::offenders`](crate::System::offenders) will read it from there.
+    pub offenders: &'a [Offender],
 }
 
 impl Propose<'_> {
@@ -85,6 +88,13 @@ pub trait Application: Send + Sync + 'static {
     /// candidates stay, less those who are convicted by evidence.
     fn candidate(&self, _block: &Block) -> Option<ValidatorSet> {
         None
+    }
+
+    /// Whether `offender` has stake that it loses if a child of `block` has evidence against it. Asked about keys that are no
+    /// candidates (any more), and about consensus keys; answered like [`Application::verify`]. `false`, the default: only
+    /// candidates lose something, their vote.
+    fn liable(&self, _block: &Block, _offender: &Offender) -> bool {
+        false
     }
 
     /// Validators that hold a seat each, in the order of their seats, by the stake after `block`; for the committee of an epoch

@@ -225,7 +225,7 @@ impl Committee {
         };
         let vote_set = vote_set(&seats)?;
         let order = participants.iter().map(seat_of).collect();
-        let namespace = [NAMESPACE, &chain_id.to_be_bytes()].concat();
+        let namespace = namespace(chain_id);
         Ok(Self(Arc::new(Roster {
             chain_id,
             epoch,
@@ -379,6 +379,11 @@ impl Committee {
                 && public.vote == keys.votes.public()
         })
     }
+}
+
+/// What the signatures of the engine are bound to in the network with this chain id.
+pub(crate) fn namespace(chain_id: u64) -> Vec<u8> {
+    [NAMESPACE, &chain_id.to_be_bytes()].concat()
 }
 
 /// Whether `block` continues `parent`; the error names the field that does not. Views begin again with the first block

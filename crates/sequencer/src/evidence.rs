@@ -4,6 +4,8 @@
 //! so that it outlives the engine's own memory and can be shown to others.
 
 use crate::committees::Committees;
+use crate::equivocation::Equivocation;
+use crate::finality::desk::Desk;
 use crate::limits::EVIDENCE_FILE_BYTES_MAX;
 use commonware_actor::Feedback;
 use commonware_codec::Encode as _;
@@ -19,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub(crate) type Activity = types::Activity<Scheme, Digest>;
 
@@ -42,6 +44,8 @@ pub struct EvidenceRecord {
 
 struct Inner {
     committees: Committees,
+    /// Who has it included.
+    desk: OnceLock<Arc<Desk>>,
     count: AtomicU64,
     file: Mutex<File>,
 }
@@ -54,7 +58,18 @@ impl EvidenceLog {
     /// Opens the file to append to it.
     pub fn open(path: &Path, committees: Committees) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self(Arc::new(Inner { committees, count: AtomicU64::new(0), file: Mutex::new(file) })))
+        Ok(Self(Arc::new(Inner {
+            committees,
+            desk: OnceLock::new(),
+            count: AtomicU64::new(0),
+            file: Mutex::new(file),
+        })))
+    }
+
+    /// From now on what is found is handed to this desk, too, which has it included in a block.
+    pub fn tell(&self, desk: Arc<Desk>) {
+        // The first one stays: a log belongs to one validator.
+        let _ = self.0.desk.set(desk);
     }
 
     /// Evidence seen since the start.
@@ -102,6 +117,10 @@ impl Reporter for EvidenceLog {
         let (epoch, view) = (round.epoch().get(), round.view().get());
         self.0.count.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(kind, seat, epoch, view, "validator signed two votes that exclude each other");
+        let key = committee.participants().iter().nth(signer as usize);
+        if let (Some(desk), Some(both)) = (self.0.desk.get(), key.and_then(|key| Equivocation::of(key, &activity))) {
+            desk.found_equivocation(both);
+        }
         let record = EvidenceRecord { kind: kind.to_owned(), seat, epoch, view, votes: hex::encode(activity.encode()) };
         if let Err(error) = self.append(&record) {
             tracing::error!(%error, kind, seat, view, "evidence is counted but cannot be kept");

@@ -9,6 +9,7 @@ mod backend;
 use crate::block::{Block, Header};
 use crate::certificate::{Certificate, Finalization};
 use crate::committees::Announcement;
+use crate::equivocation::{CONSENSUS_KEY_BYTES, Equivocation};
 use crate::finality::{KeptCheckpoint, Link, Tracker};
 use crate::limits::{
     CERTIFICATE_HEADERS_MAX, CHECKPOINTS_KEPT, COMMITTEE_MAX, FINALIZED_BYTES_MAX, LINKS_KEPT,
@@ -56,6 +57,7 @@ const LINKS: TableDefinition<u64, &[u8]> = TableDefinition::new("links");
 const ELECTORATES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("electorates");
 /// Evidence against voters by their key.
 const EVIDENCE: TableDefinition<[u8; KEY_BYTES], &[u8]> = TableDefinition::new("evidence");
+const EQUIVOCATIONS: TableDefinition<[u8; CONSENSUS_KEY_BYTES], &[u8]> = TableDefinition::new("equivocations");
 const BLOCK_RANGES: TableDefinition<u64, u64> = TableDefinition::new("block_ranges");
 const CERTIFICATE_RANGES: TableDefinition<u64, u64> = TableDefinition::new("certificate_ranges");
 
@@ -126,6 +128,7 @@ struct Pending {
     /// Candidates before this epoch are forgotten.
     candidates_from: u64,
     evidence: BTreeMap<[u8; KEY_BYTES], Bytes>,
+    equivocations: BTreeMap<[u8; CONSENSUS_KEY_BYTES], Bytes>,
     lane: Option<Bytes>,
     /// Each with the root of its electorate, and the checkpoint that names it.
     links: BTreeMap<u64, (Bytes, [u8; 32], Bytes)>,
@@ -150,6 +153,7 @@ impl Pending {
             && self.evidence.is_empty()
             && self.lane.is_none()
             && self.links.is_empty()
+            && self.equivocations.is_empty()
     }
 }
 
@@ -381,6 +385,11 @@ impl History {
         self.state.lock().pending.evidence.entry(key).or_insert(encoded);
     }
 
+    /// Buffers the equivocation of a consensus key; the first one is kept.
+    pub fn put_equivocation(&self, key: [u8; CONSENSUS_KEY_BYTES], encoded: Bytes) {
+        self.state.lock().pending.equivocations.entry(key).or_insert(encoded);
+    }
+
     /// The checkpoint of an epoch, if it is kept.
     pub fn checkpoint(&self, epoch: u64) -> Result<Option<KeptCheckpoint>, HistoryError> {
         let pending = self.state.lock().pending.checkpoints.get(&epoch).cloned();
@@ -395,17 +404,33 @@ impl History {
 
     /// Evidence that was kept, at most `max`.
     pub fn evidence(&self, max: usize) -> Result<Vec<Evidence>, HistoryError> {
+        let encoded = self.values(EVIDENCE, max)?;
+        let decode = |bytes: &Bytes| Evidence::decode(bytes).map_err(|error| self.damaged(0, error.to_string()));
+        encoded.iter().map(decode).collect()
+    }
+
+    /// Equivocations on disk, at most `max`.
+    pub fn equivocations(&self, max: usize) -> Result<Vec<Equivocation>, HistoryError> {
+        let encoded = self.values(EQUIVOCATIONS, max)?;
+        let decode = |bytes: &Bytes| Equivocation::decode(bytes).map_err(|error| self.damaged(0, error.to_string()));
+        encoded.iter().map(decode).collect()
+    }
+
+    /// The first values of a table that may not be there.
+    fn values<const N: usize>(
+        &self,
+        definition: TableDefinition<[u8; N], &[u8]>,
+        max: usize,
+    ) -> Result<Vec<Bytes>, HistoryError> {
         let read = || -> Result<Vec<Bytes>, redb::Error> {
-            let table = match self.database.begin_read()?.open_table(EVIDENCE) {
+            let table = match self.database.begin_read()?.open_table(definition) {
                 Ok(table) => table,
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
                 Err(error) => return Err(error.into()),
             };
             table.iter()?.take(max).map(|row| Ok(Bytes::copy_from_slice(row?.1.value()))).collect()
         };
-        let encoded = read().map_err(|error| self.read_error(&error))?;
-        let decode = |bytes: &Bytes| Evidence::decode(bytes).map_err(|error| self.damaged(0, error.to_string()));
-        encoded.iter().map(decode).collect()
+        read().map_err(|error| self.read_error(&error))
     }
 
     /// Makes everything accepted so far durable.
@@ -429,6 +454,7 @@ impl History {
         }
         // A link may have grown meanwhile.
         state.pending.links.retain(|epoch, link| pending.links.get(epoch) != Some(link));
+        state.pending.equivocations.retain(|key, _| !pending.equivocations.contains_key(key));
         Ok(())
     }
 
@@ -442,6 +468,7 @@ impl History {
             candidates_from,
             evidence,
             lane,
+            equivocations,
             links,
         } = pending;
         let transaction = self.database.begin_write()?;
@@ -466,7 +493,8 @@ impl History {
         write_checkpoints(&transaction, checkpoints)?;
         write_announcements(&transaction, announcements)?;
         write_candidates(&transaction, candidates, *candidates_from)?;
-        write_evidence(&transaction, evidence)?;
+        write_evidence(&transaction, EVIDENCE, evidence)?;
+        write_evidence(&transaction, EQUIVOCATIONS, equivocations)?;
         write_links(&transaction, links)?;
         write_ranges(&transaction, BLOCK_RANGES, blocks.keys())?;
         write_ranges(&transaction, CERTIFICATE_RANGES, certificates.keys())?;
@@ -706,15 +734,16 @@ fn write_links(
     Ok(())
 }
 
-/// Adds evidence against voters of whom there is none.
-fn write_evidence(
+/// Adds evidence against keys of which there is none.
+fn write_evidence<const N: usize>(
     transaction: &WriteTransaction,
-    evidence: &BTreeMap<[u8; KEY_BYTES], Bytes>,
+    definition: TableDefinition<[u8; N], &[u8]>,
+    evidence: &BTreeMap<[u8; N], Bytes>,
 ) -> Result<(), redb::Error> {
     if evidence.is_empty() {
         return Ok(());
     }
-    let mut table = transaction.open_table(EVIDENCE)?;
+    let mut table = transaction.open_table(definition)?;
     for (key, encoded) in evidence {
         if table.get(key)?.is_none() {
             table.insert(key, encoded.as_ref())?;

@@ -8,6 +8,7 @@ use crate::ffg::VoteSecret;
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_cryptography::{Signer, bls12381, ed25519};
 use commonware_utils::sys_rng;
+use proof::checkpoint::VoteSignature;
 use protocol::network::Validator;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -154,6 +155,11 @@ impl ValidatorKeys {
     /// BLS12-381 public key of votes on checkpoints (G2, 96 bytes), 192 hex digits.
     pub fn vote_key(&self) -> String {
         hex::encode(self.votes.public().bytes())
+    }
+
+    /// Proof that the vote key is held, for the account that registers it in `ValidatorRegistry`.
+    pub fn possession_for(&self, owner: &[u8; 20]) -> VoteSignature {
+        self.votes.possession_for(owner)
     }
 
     /// The public entry of this validator in a network file.

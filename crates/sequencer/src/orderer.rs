@@ -11,7 +11,7 @@ use crate::committee::check_link;
 use crate::committees::{Announcement, Candidates, Committees, Schedule};
 use crate::content::{Content, Entry};
 use crate::finality::JudgeError;
-use crate::finality::desk::Desk;
+use crate::finality::desk::{Desk, Stake};
 use crate::keys::ValidatorKeys;
 use crate::lane::desk::{Desk as LaneDesk, Judged, Turn};
 use crate::lane::{Fault, Front};
@@ -19,7 +19,7 @@ use crate::limits::{ANCESTORS_MAX, CLOCK_DRIFT_MILLIS_MAX, COMMITMENT_BYTES_MAX}
 use crate::mempool::Mempool;
 use crate::payload::Payload;
 use crate::randomness;
-use crate::system::{SYSTEM, System, is_lane_record};
+use crate::system::{Offender, SYSTEM, System, is_lane_record};
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::simplex::types::Context;
@@ -28,6 +28,7 @@ use commonware_cryptography::{Digested, Digestible as _, ed25519, sha256};
 use commonware_runtime::{Clock, Spawner};
 use futures::StreamExt as _;
 use parking_lot::RwLock;
+use proof::checkpoint::ValidatorSet;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -57,6 +58,22 @@ pub(crate) struct Core {
     pub heights: watch::Sender<u64>,
     /// Why the validator cannot go on.
     pub failure: watch::Sender<Option<String>>,
+}
+
+/// The stake as the application knows it; whoever may be liable is looked up in the state after `parent`.
+struct Asked<'a> {
+    application: &'a dyn Application,
+    parent: &'a Block,
+}
+
+impl Stake for Asked<'_> {
+    fn candidate(&self, block: &Block) -> Option<ValidatorSet> {
+        self.application.candidate(block)
+    }
+
+    fn is_liable(&self, offender: &Offender) -> bool {
+        self.application.liable(self.parent, offender)
+    }
 }
 
 /// Outcome of judging a block.
@@ -140,18 +157,34 @@ impl Core {
             candidates = turn.admit(candidates);
         }
         let due = turn.as_ref().map_or(&[][..], Turn::due);
-        let request = Propose { ancestors: &ancestors, parent, timestamp_millis, randomness, candidates, due };
-        let proposal = self.application.propose(request)?;
-        self.mempool.reject(&proposal.rejected);
-        let commitment = proposal.commitment;
-        let mut system = self.desk.collect(&ancestors, parent_digest, &|block| self.application.candidate(block));
+        // Whoever missed the vote for an ancestor executes it now: what is collected depends on the stake after it.
+        if let Some((newest, before)) = ancestors.split_last()
+            && !self.application.verify(before, newest)
+        {
+            tracing::error!(height, "cannot propose: the application refuses an ancestor");
+            return None;
+        }
+        let mut system = self.desk.collect(&ancestors, parent_digest, &self.stake_after(parent));
         system.committee = match self.due(&schedule, &ancestors, parent, parent_digest) {
-            Ok(due) => due,
+            Ok(committee) => committee,
             Err(error) => {
                 tracing::error!(height, %error, "finality after the parent is not known");
                 return None;
             }
         };
+        let offenders = system.offenders();
+        let request = Propose {
+            ancestors: &ancestors,
+            parent,
+            timestamp_millis,
+            randomness,
+            candidates,
+            due,
+            offenders: &offenders,
+        };
+        let proposal = self.application.propose(request)?;
+        self.mempool.reject(&proposal.rejected);
+        let commitment = proposal.commitment;
         if let Some(turn) = &turn {
             system.lane = turn.records(proposal.taken, proposal.included);
         }
@@ -224,7 +257,7 @@ impl Core {
         if !self.application.verify_front(&ancestors, block, &front) {
             return Verdict::Invalid("the application refuses it".to_owned());
         }
-        let judged = self.desk.judge(&ancestors, block, block.digest(), &|block| self.application.candidate(block));
+        let judged = self.desk.judge(&ancestors, block, block.digest(), &self.stake_after(parent.inner()));
         let due = judged.and_then(|()| self.due(&schedule, &ancestors, parent.inner(), parent.digest().0));
         match due {
             Ok(due) if System::read(&block.payload).is_ok_and(|system| system.committee == due) => {
@@ -254,8 +287,7 @@ impl Core {
         if schedule.first_if_announced(parent.height + 1).is_none() {
             return Ok(None);
         }
-        let candidate = |block: &Block| self.application.candidate(block);
-        let finalized = self.desk.finalized_after(ancestors, parent_digest, &candidate)?;
+        let finalized = self.desk.finalized_after(ancestors, parent_digest, &self.stake_after(parent))?;
         // A final checkpoint is nearly always a final block, too.
         let opening = ancestors.iter().rev().filter(|block| {
             block.height.is_multiple_of(finalized.epoch_blocks) && block.height <= finalized.finalized.height
@@ -288,6 +320,15 @@ impl Core {
         *self.heights.borrow() + 1
     }
 
+    fn stake_after<'a>(&'a self, parent: &'a Block) -> Asked<'a> {
+        Asked { application: &*self.application, parent }
+    }
+
+    /// Takes evidence from outside; `newest` is the newest final block.
+    pub fn report(&self, newest: &Block, evidence: &[u8]) -> Result<(), String> {
+        self.desk.report(evidence, &self.stake_after(newest))
+    }
+
     /// Hands a final block to the application, unless it has it. Blocks the thread.
     pub fn deliver(&self, block: &Block) -> Result<(), String> {
         let _gate = self.gate.write();
@@ -301,7 +342,7 @@ impl Core {
             // Before its checkpoint is kept: whatever commits meanwhile, a crash never loses the seats alone.
             self.keep_seats(block);
         }
-        self.desk.deliver(block, &|block| self.application.candidate(block))?;
+        self.desk.deliver(block, &self.stake_after(block))?;
         self.lane.as_ref().map_or(Ok(()), |lane| lane.deliver(block))?;
         if is_new {
             self.take_announcement(block);

@@ -191,6 +191,20 @@ pub enum FinalizedError {
     History(#[from] HistoryError),
 }
 
+/// Evidence from outside was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The validator has stopped.
+    #[error("the validator has stopped")]
+    Stopped,
+    /// It proves nothing that could cost anybody anything here.
+    #[error("{0}")]
+    Refused(String),
+    /// It cannot be kept.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
 /// What exists only while the validator runs.
 struct Running {
     core: Arc<Core>,
@@ -445,6 +459,7 @@ pub(crate) fn prepare(
     }
     let evidence_path = directory.join("evidence.jsonl");
     let evidence = EvidenceLog::open(&evidence_path, committees.clone()).map_err(directory_error(&evidence_path))?;
+    evidence.tell(desk.clone());
     let core = Arc::new(Core {
         committees,
         candidates: Candidates::open(history.clone())?,
@@ -614,6 +629,19 @@ impl Sequencer {
     /// finalised.
     pub fn statuses(&self, hashes: &[[u8; 32]], finalized_height: u64) -> Result<Vec<SubmissionStatus>, SubmitError> {
         Ok(self.mempool()?.statuses(hashes, finalized_height))
+    }
+
+    /// Takes evidence that somebody else has found, as it stands in blocks (see [`System`](crate::System)). It is judged, on the
+    /// disk when this returns, told to the other validators, and stands in a block as soon as one of them proposes. Blocks the thread.
+    pub fn report(&self, evidence: &[u8]) -> Result<(), ReportError> {
+        let slot = self.0.slot.read();
+        let Running { core, history, .. } = slot.as_ref().ok_or(ReportError::Stopped)?;
+        let (core, history) = (core.clone(), history.clone());
+        drop(slot);
+        let newest = history.block(self.height())?;
+        let newest = newest.ok_or_else(|| ReportError::Refused("no block is final yet".to_owned()))?;
+        core.report(&newest, evidence).map_err(ReportError::Refused)?;
+        Ok(core.desk.commit()?)
     }
 
     fn mempool(&self) -> Result<Arc<Mempool>, SubmitError> {

@@ -2,19 +2,20 @@
 //!
 //! ```text
 //! transaction = 1 ‖ certificate of votes, or 2 ‖ evidence against a voter, or 3 ‖ announcement of the next committee, or a
-//! record of the encrypted lane (4)
+//! record of the encrypted lane (4), or 5 ‖ equivocation of a consensus key
 //! ```
-//! They are encoded as in [`proof::checkpoint`], [`Announcement`] and [`proof::lane`]. What may stand there depends on the blocks
-//! before, see [`Tracker::judge`](crate::finality::Tracker::judge) and
+//! They are encoded as in [`proof::checkpoint`], [`Announcement`], [`proof::lane`] and [`Equivocation`]. What may stand there depends
+//! on the blocks before, see [`Tracker::judge`](crate::finality::Tracker::judge) and
 //! [`Schedule::check`](crate::committees::Schedule::check).
 
 use crate::committees::{Announcement, AnnouncementError};
 use crate::content::Transaction;
+use crate::equivocation::{CONSENSUS_KEY_BYTES, Equivocation, EquivocationError};
 use crate::ffg::CERTIFICATES_PER_BLOCK_MAX;
 use crate::limits::{EVIDENCE_PER_BLOCK_MAX, LANE_RECORDS_MAX};
 use crate::payload::Payload;
 use bytes::Bytes;
-use proof::checkpoint::{Certificate, CertificateError, Evidence, EvidenceError};
+use proof::checkpoint::{Certificate, CertificateError, Evidence, EvidenceError, KEY_BYTES};
 use proof::lane::{KIND as LANE, Record, RecordError};
 
 /// Namespace of the protocol itself.
@@ -23,14 +24,15 @@ pub const SYSTEM: u64 = 0;
 const VOTES: u8 = 1;
 const EVIDENCE: u8 = 2;
 const COMMITTEE: u8 = 3;
+const EQUIVOCATION: u8 = 5;
 
 /// Namespace 0 of a block is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SystemError {
-    /// Neither votes nor evidence nor a committee nor a record of the lane.
+    /// Neither votes nor evidence nor a committee nor a record of the lane nor an equivocation.
     #[error(
         "system transaction {0} is neither votes (1) nor evidence (2) nor a committee (3) nor a record of the encrypted \
-         lane (4)"
+         lane (4) nor an equivocation (5)"
     )]
     Kind(usize),
     /// Votes that do not decode.
@@ -45,6 +47,9 @@ pub enum SystemError {
     /// A record of the lane that does not decode.
     #[error(transparent)]
     Lane(#[from] RecordError),
+    /// An equivocation that does not decode.
+    #[error(transparent)]
+    Equivocation(#[from] EquivocationError),
     /// More than a block may have.
     #[error("{found} {what}, a block has at most {limit}")]
     TooMany {
@@ -57,17 +62,28 @@ pub enum SystemError {
     },
 }
 
+/// Whom evidence is against, by the key that signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offender {
+    /// A vote key: two votes on checkpoints.
+    Vote([u8; KEY_BYTES]),
+    /// A consensus key: two votes of the engine.
+    Consensus([u8; CONSENSUS_KEY_BYTES]),
+}
+
 /// Votes, evidence and records of the lane in one block, each in order, and the committee that it announces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct System {
     /// Certificates of votes, at most [`CERTIFICATES_PER_BLOCK_MAX`].
     pub votes: Vec<Certificate>,
-    /// Evidence, at most [`EVIDENCE_PER_BLOCK_MAX`].
+    /// Evidence, at most [`EVIDENCE_PER_BLOCK_MAX`] together with equivocations.
     pub evidence: Vec<Evidence>,
     /// The next committee.
     pub committee: Option<Announcement>,
     /// Records of the encrypted lane, at most [`LANE_RECORDS_MAX`].
     pub lane: Vec<Record>,
+    /// Equivocations of consensus keys.
+    pub equivocations: Vec<Equivocation>,
 }
 
 impl System {
@@ -78,6 +94,7 @@ impl System {
             match transaction.payload().split_first() {
                 Some((&VOTES, rest)) => system.votes.push(Certificate::decode(rest)?),
                 Some((&EVIDENCE, rest)) => system.evidence.push(Evidence::decode(rest)?),
+                Some((&EQUIVOCATION, rest)) => system.equivocations.push(Equivocation::decode(rest)?),
                 Some((&COMMITTEE, rest)) => {
                     let repeated = system.committee.replace(Announcement::decode(rest)?).is_some();
                     limit("announcements of a committee", 1 + usize::from(repeated), 1)?;
@@ -86,25 +103,49 @@ impl System {
                 _ => return Err(SystemError::Kind(number)),
             }
             limit("certificates of votes", system.votes.len(), CERTIFICATES_PER_BLOCK_MAX)?;
-            limit("pieces of evidence", system.evidence.len(), EVIDENCE_PER_BLOCK_MAX)?;
+            let pieces = system.evidence.len() + system.equivocations.len();
+            limit("pieces of evidence", pieces, EVIDENCE_PER_BLOCK_MAX)?;
             limit("records of the encrypted lane", system.lane.len(), LANE_RECORDS_MAX)?;
         }
         Ok(system)
     }
 
-    /// The transactions: votes, evidence, the committee, records of the lane. An announcement that has no encoding is left out.
+    /// Reads one transaction that is evidence.
+    pub fn read_evidence(transaction: &[u8]) -> Result<Self, SystemError> {
+        match transaction.split_first() {
+            Some((&EVIDENCE, rest)) => Ok(Self { evidence: vec![Evidence::decode(rest)?], ..Self::default() }),
+            Some((&EQUIVOCATION, rest)) => {
+                Ok(Self { equivocations: vec![Equivocation::decode(rest)?], ..Self::default() })
+            }
+            _ => Err(SystemError::Kind(0)),
+        }
+    }
+
+    /// The transactions: votes, evidence, equivocations, the committee, records of the lane. An announcement that has no encoding is
+    /// left out.
     pub fn encode(&self) -> Vec<Bytes> {
         let tagged = |tag: u8, body: Vec<u8>| Bytes::from([&[tag][..], &body].concat());
         let votes = self.votes.iter().map(|votes| tagged(VOTES, votes.encode()));
         let evidence = self.evidence.iter().map(|evidence| tagged(EVIDENCE, evidence.encode()));
         let committee = self.committee.as_ref().and_then(Announcement::encode).map(|bytes| tagged(COMMITTEE, bytes));
         let lane = self.lane.iter().map(|record| record.encode().into());
-        votes.chain(evidence).chain(committee).chain(lane).collect()
+        let equivocations = self.equivocations.iter().map(|both| tagged(EQUIVOCATION, both.encode()));
+        votes.chain(evidence).chain(equivocations).chain(committee).chain(lane).collect()
+    }
+
+    /// Whom the evidence is against, in its order.
+    pub fn offenders(&self) -> Vec<Offender> {
+        let voters = self.evidence.iter().map(|evidence| Offender::Vote(*evidence.key.bytes()));
+        voters.chain(self.equivocations.iter().map(|both| Offender::Consensus(both.key()))).collect()
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.votes.is_empty() && self.evidence.is_empty() && self.committee.is_none() && self.lane.is_empty()
+        self.votes.is_empty()
+            && self.evidence.is_empty()
+            && self.equivocations.is_empty()
+            && self.committee.is_none()
+            && self.lane.is_empty()
     }
 }
 
@@ -136,6 +177,7 @@ mod tests {
         assert_eq!(read(&[VOTES, 1, 2]), Err(SystemError::Votes(CertificateError::Encoding(2))));
         assert_eq!(read(&[EVIDENCE]), Err(SystemError::Evidence(EvidenceError::Encoding(0))));
         assert_eq!(read(&[COMMITTEE, 9]), Err(SystemError::Announcement(AnnouncementError(1))));
+        assert_eq!(read(&[EQUIVOCATION]), Err(SystemError::Equivocation(EquivocationError::Encoding(0))));
         assert_eq!(System::read(&Payload::new(Content::default()).unwrap()), Ok(System::default()));
     }
 

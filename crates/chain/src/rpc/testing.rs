@@ -142,6 +142,7 @@ fn build(
         randomness: attributes.prev_randao,
         parent_beacon_root: attributes.parent_beacon_block_root,
         beneficiary: attributes.suggested_fee_recipient,
+        ..Default::default()
     };
     let mut header = Header { extra_data, ..next_header(rules, &base.record, wanted) };
     header.withdrawals_root =

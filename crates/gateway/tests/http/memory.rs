@@ -229,8 +229,16 @@ impl Backend for Memory {
     async fn network(&self) -> Answer<Network> {
         let account = Account { address: Address::repeat_byte(1), private_key: B256::repeat_byte(0x5e) };
         let (authority, alloc) = (Address::ZERO, BTreeMap::new());
-        let genesis =
-            Genesis { timestamp: 1, gas_limit: 2, block_millis: 200, epoch_blocks: 32, authority, alloc, mint: None };
+        let genesis = Genesis {
+            timestamp: 1,
+            gas_limit: 2,
+            block_millis: 200,
+            epoch_blocks: 32,
+            authority,
+            alloc,
+            stakes: vec![],
+            mint: None,
+        };
         Ok(Network {
             lane: None,
             chain_id: 5886,

@@ -115,6 +115,16 @@ async fn a_batch_as_json_and_as_bytes_is_answered_in_order() {
 }
 
 #[tokio::test]
+async fn evidence_is_taken_or_refused_with_a_reason() {
+    let site = Site::new().await;
+    let report = |bytes: Vec<u8>| site.post_bytes("/seq/v1/evidence", bytes, "*/*");
+    assert_eq!(report(vec![1; 300]).await.status(), 200);
+    assert_eq!(report(vec![2; 300]).await.status(), 422);
+    assert_eq!(report(vec![1; 64 << 10]).await.status(), 200);
+    assert_eq!(report(vec![1; (64 << 10) + 1]).await.status(), 413);
+}
+
+#[tokio::test]
 async fn a_state_is_told_at_once_or_waited_for() {
     let site = Site::new().await;
     site.post("/seq/v1/submit", &json!({ "namespace": 7, "payload": "0x6869" })).await;

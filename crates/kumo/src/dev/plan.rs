@@ -11,7 +11,9 @@ use crate::settings::Settings;
 use alloy_primitives::{Address, U256};
 use eyre::{Context, Result, bail, ensure, eyre};
 use protocol::abi;
-use protocol::network::{DEV_CHAIN_ID, EPOCH_BLOCKS_DEFAULT, Genesis, LanePolicy, Mint, Network, Validator};
+use protocol::network::{
+    DEV_CHAIN_ID, EPOCH_BLOCKS_DEFAULT, Genesis, LanePolicy, Mint, Network, Validator, ValidatorStake,
+};
 use sdk::Wallet;
 use sequencer::ValidatorKeys;
 use std::collections::BTreeMap;
@@ -34,6 +36,10 @@ const DAY_MILLIS: u64 = 86_400_000;
 const DEV_ACCOUNT_AKE: u64 = 10_000;
 /// Whole AKE given to each node that exists at genesis, for stake and gas.
 pub const NODE_AKE: u64 = 1_000;
+/// Whole AKE that each validator stakes at genesis: what a seat costs at least.
+pub const VALIDATOR_STAKE_AKE: u64 = 1_000;
+/// Whole AKE given to the owner of each validator, for gas.
+const VALIDATOR_GAS_AKE: u64 = 10;
 /// Gas limit of every block.
 const GAS_LIMIT: u64 = 100_000_000;
 
@@ -179,6 +185,8 @@ fn create(state: &Path, options: &Options) -> Result<Network> {
     let authority = accounts.first().ok_or_else(|| eyre!("no development accounts"))?.address;
     let validators = validators(state, options.validators)?;
     let lane = lane::deal(state, &validators, DEV_CHAIN_ID, options.policies.clone())?;
+    let stakes = stakes(state, options.validators)?;
+    alloc.extend(stakes.iter().map(|stake| (stake.owner, ake(VALIDATOR_GAS_AKE))));
     Ok(Network {
         lane: Some(lane),
         chain_id: DEV_CHAIN_ID,
@@ -195,6 +203,7 @@ fn create(state: &Path, options: &Options) -> Result<Network> {
             epoch_blocks: options.epoch_blocks,
             authority,
             mint: Some(mint(&alloc, options.block_millis)),
+            stakes,
             alloc,
         }),
     })
@@ -219,6 +228,13 @@ fn validators(state: &Path, count: usize) -> Result<Vec<Validator>> {
             Ok(keys.validator(String::new(), String::new()))
         })
         .collect()
+}
+
+/// The owners are accounts of their own, whose keys are in the validators' directories.
+fn stakes(state: &Path, count: usize) -> Result<Vec<ValidatorStake>> {
+    let owner = |seat| -> Result<Address> { Ok(node_wallet(&state.join(format!("validator-{seat}")))?.address()) };
+    let stake = ake(VALIDATOR_STAKE_AKE);
+    (0..count).map(|seat| Ok(ValidatorStake { owner: owner(seat)?, stake })).collect()
 }
 
 /// Gives every service an address for this start. Validators on hosts of their own have fixed ports, which firewalls are told;

@@ -80,7 +80,7 @@ pub fn key(path: &Path) -> Result<Wallet> {
 pub async fn links(network: &Network, dir: &Path) -> Result<Links> {
     let genesis = genesis::of(network)?;
     let chain = open_chain(dir, network, ChainOptions::default()).await?;
-    let commitment = Settlement::new(chain, Default::default())?.genesis_commitment();
+    let commitment = Settlement::new(chain, network)?.genesis_commitment();
     let first = Block::genesis(network.chain_id, genesis.timestamp * 1000, commitment);
     let committee = Committee::new(&network.validators, network.chain_id)?;
     Links::new(clients(network)?, &Tracker::genesis(&committee, &first, genesis.epoch_blocks)?)

@@ -11,6 +11,7 @@ use crate::follower::{self, Sink, Source};
 use crate::genesis;
 use crate::seam::{self, Settlement};
 use crate::settings::Settings;
+use crate::validators::Registry;
 use ::gateway::client::ValidatorClient;
 use alloy_primitives::B256;
 use async_trait::async_trait;
@@ -80,8 +81,14 @@ pub async fn start(config: Config) -> Result<Running> {
             validator.released().await;
         }
     });
-    let sink =
-        Arc::new(Executor { chain: chain.clone(), shared, sync: sync.clone(), finality: finality.clone(), pinned });
+    let sink = Arc::new(Executor {
+        registry: Registry::new(chain.clone(), &config.network),
+        chain: chain.clone(),
+        shared,
+        sync: sync.clone(),
+        finality: finality.clone(),
+        pinned,
+    });
     let follow = follower::follow(Source::new(validators.clone(), committees.clone())?, sink);
     let failure = role.failure();
     role.spawn(async move {
@@ -150,7 +157,7 @@ fn check_pinned(pinned: Option<&Checkpoint>, height: u64, block: B256) -> Result
 /// Finality as it follows from the blocks, from where this node left it.
 fn open_finality(config: &Config, committee: &Committee, chain: &Chain) -> Result<Followed> {
     let genesis = genesis::of(&config.network)?;
-    let commitment = Settlement::new(chain.clone(), Default::default())?.genesis_commitment();
+    let commitment = Settlement::new(chain.clone(), &config.network)?.genesis_commitment();
     let first = Block::genesis(config.network.chain_id, genesis.timestamp * 1000, commitment);
     Followed::open(&config.dir, committee, &first, genesis.epoch_blocks)
 }
@@ -177,6 +184,7 @@ struct Executor {
     shared: Shared,
     sync: SyncStatus,
     finality: Arc<Followed>,
+    registry: Registry,
     /// The checkpoint that the operator trusts.
     pinned: Option<Checkpoint>,
 }
@@ -198,7 +206,7 @@ impl Sink for Executor {
                 let hash = seam::execute(&self.chain, block).map_err(|e| eyre!("final block {}: {e}", block.height))?;
                 self.chain.finalize(hash)?;
             }
-            self.finality.apply(block)
+            self.finality.apply(block, &self.registry)
         };
         // A validator that has started meanwhile brings the block itself.
         self.shared.unless_driven(apply).unwrap_or(Ok(()))

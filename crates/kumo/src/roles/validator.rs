@@ -22,7 +22,8 @@ use protocol::api::{
 use protocol::network::{Network, Validator};
 use sequencer::committees::Term;
 use sequencer::{
-    Application as _, Block, Committee, Lifetime, Receipt, Sequencer, SubmitError, TakeError, ValidatorKeys,
+    Application as _, Block, Committee, Lifetime, Receipt, ReportError, Sequencer, SubmitError, TakeError,
+    ValidatorKeys,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -243,7 +244,7 @@ async fn start_sequencer(config: &Config, keys: ValidatorKeys, p2p: SocketAddr, 
     let genesis = genesis::of(&config.network)?;
     let committee = Committee::new(&config.network.validators, config.network.chain_id)?;
     let lane = lane::config(&config.network, &committee, &keys, &config.dir)?;
-    let application = Arc::new(Settlement::new(chain, lane::policy(&config.network, crate::seam::SETTLEMENT))?);
+    let application = Arc::new(Settlement::new(chain, &config.network)?);
     let genesis_timestamp_millis = genesis.timestamp * 1000;
     let first = Block::genesis(config.network.chain_id, genesis_timestamp_millis, application.genesis_commitment());
     let guard = protection::open(&config.dir, first.digest())?;
@@ -431,6 +432,16 @@ impl ValidatorBackend for Api {
             |link: &sequencer::finality::Link| VotedLink { epoch: link.target.epoch, link: link.encode().into() };
         let electorates = page.electorates.values().map(|kept| kept.encode().into()).collect();
         Ok(LinkPage { links: page.links.iter().map(voted).collect(), electorates })
+    }
+
+    async fn report(&self, evidence: Bytes) -> Answer<()> {
+        let sequencer = self.sequencer.clone();
+        let reported = tokio::task::spawn_blocking(move || sequencer.report(&evidence)).await;
+        reported.map_err(|e| problem::internal(e.to_string()))?.map_err(|error| match error {
+            ReportError::Refused(reason) => problem::unprocessable(format!("the evidence is not taken: {reason}")),
+            ReportError::Stopped => problem::unavailable(error.to_string()),
+            ReportError::History(error) => problem::insufficient_storage(error.to_string()),
+        })
     }
 
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {

@@ -13,6 +13,7 @@
 //! | [`conflicts`] | two networks never share a directory or a port; damaged files are named |
 //! | [`faults`] | providers and storage nodes that fail in the middle of something |
 //! | [`finality`] | stake finalises; a validator whose record of signatures is lost does not start |
+//! | [`staking`] | validators stake on the chain, join, rotate and leave; one that votes twice loses its stake |
 //! | [`crowds`] | thousands of idle connections, oversized and malformed requests |
 
 mod by_hand;
@@ -31,5 +32,6 @@ mod processes;
 mod programs;
 mod refusals;
 mod sealed;
+mod staking;
 mod submissions;
 mod survival;

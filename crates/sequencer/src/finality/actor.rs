@@ -3,11 +3,13 @@
 //! ```text
 //! message = 1 ‖ vote key (96) ‖ source epoch (8) ‖ root (32) ‖ target epoch (8) ‖ root (32) ‖ signature (48)
 //!         | 2 ‖ evidence
+//!         | 3 ‖ equivocation
 //! ```
 //! Every validator is connected to every other one, so nothing is passed on: whoever made a vote or found evidence
 //! sends it to all, and again some blocks later if no block has it.
 
 use super::desk::Desk;
+use crate::equivocation::{EQUIVOCATION_BYTES_MAX, Equivocation};
 use crate::guard::Guard;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{IoBuf, Spawner};
@@ -20,8 +22,11 @@ use tokio::sync::mpsc;
 /// Bytes of a message.
 pub(crate) const VOTE_MESSAGE_BYTES_MAX: usize = 1 + EVIDENCE_BYTES_MAX;
 
+const _: () = assert!(EQUIVOCATION_BYTES_MAX <= EVIDENCE_BYTES_MAX);
+
 const VOTE: u8 = 1;
 const EVIDENCE: u8 = 2;
+const EQUIVOCATION: u8 = 3;
 const VOTE_BYTES: usize = KEY_BYTES + 2 * (8 + 32) + SIGNATURE_BYTES;
 
 /// What validators tell each other about finality.
@@ -31,6 +36,8 @@ pub(crate) enum Message {
     Vote { key: Box<VoteKey>, vote: Vote, signature: VoteSignature },
     /// Proof that somebody broke the rules.
     Evidence(Box<Evidence>),
+    /// Proof that somebody contradicted itself in the engine.
+    Equivocation(Box<Equivocation>),
 }
 
 /// What the desk wants done.
@@ -48,6 +55,7 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Evidence(evidence) => [&[EVIDENCE][..], &evidence.encode()].concat(),
+            Self::Equivocation(both) => [&[EQUIVOCATION][..], &both.encode()].concat(),
             Self::Vote { key, vote, signature } => {
                 let mut out = vec![VOTE];
                 out.extend(key.bytes());
@@ -65,6 +73,7 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (&EVIDENCE, rest) => Evidence::decode(rest).ok().map(|evidence| Self::Evidence(Box::new(evidence))),
+            (&EQUIVOCATION, rest) => Equivocation::decode(rest).ok().map(|both| Self::Equivocation(Box::new(both))),
             (&VOTE, rest) if rest.len() == VOTE_BYTES => {
                 let (key, rest) = rest.split_at(KEY_BYTES);
                 let (source, rest) = rest.split_at(40);

@@ -8,14 +8,16 @@ use super::kept::KeptCheckpoint;
 use super::links::{Link, Links};
 use super::tracker::{Applied, JudgeError, Tracker};
 use crate::block::Block;
+use crate::committee::namespace;
+use crate::equivocation::{CONSENSUS_KEY_BYTES, Equivocation};
 use crate::ffg::{Detector, Pool, PoolError, State, VoteError, VoteSecret};
 use crate::history::{History, HistoryError};
 use crate::limits::EVIDENCE_PER_BLOCK_MAX;
-use crate::system::System;
+use crate::system::{Offender, System};
 use parking_lot::Mutex;
 use proof::checkpoint::{Evidence, KEY_BYTES, ValidatorSet, Vote, VoteKey, VoteSignature};
 use protocol::api::StakeFinality;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, watch};
@@ -33,8 +35,26 @@ const EVIDENCE_WAITING_MAX: usize = 1024;
 /// Tasks for the actor that are not begun; more are dropped and come again some blocks later.
 const TASKS_MAX: usize = 64;
 
-/// Stake after a block, as the application sees it.
-pub(crate) type Candidate<'a> = &'a dyn Fn(&Block) -> Option<ValidatorSet>;
+/// What the application knows of the stake.
+pub(crate) trait Stake {
+    /// Who votes by the stake after a block, see [`Application::candidate`](crate::Application::candidate).
+    fn candidate(&self, block: &Block) -> Option<ValidatorSet>;
+
+    /// Whether an offender has stake to lose after the block that the question is about, see
+    /// [`Application::liable`](crate::Application::liable).
+    fn is_liable(&self, _offender: &Offender) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(&Block) -> Option<ValidatorSet>> Stake for F {
+    fn candidate(&self, block: &Block) -> Option<ValidatorSet> {
+        self(block)
+    }
+}
+
+/// The stake, as the application sees it.
+pub(crate) type Candidate<'a> = &'a dyn Stake;
 
 struct Judged {
     height: u64,
@@ -64,6 +84,8 @@ struct Inner {
     evidence: BTreeMap<VoteKey, Evidence>,
     /// Votes in final blocks, added up.
     links: Links,
+    /// Equivocations that no block has yet, by consensus key.
+    equivocations: BTreeMap<[u8; CONSENSUS_KEY_BYTES], Equivocation>,
     own: Option<Own>,
 }
 
@@ -87,11 +109,13 @@ impl Desk {
         let mut detector = Detector::new(tracker.state().parameters().domain, DETECTOR_EPOCHS);
         detector.advance(tracker.state().epoch());
         let kept = history.evidence(EVIDENCE_WAITING_MAX)?;
+        let equivocations = history.equivocations(EVIDENCE_WAITING_MAX)?;
         let view = watch::Sender::new(tracker.finality());
         let open = history.links(tracker.state().epoch().saturating_sub(1), 2)?;
         let inner = Inner {
             links: Links::resume(open.links),
             evidence: kept.into_iter().map(|evidence| (evidence.key, evidence)).collect(),
+            equivocations: equivocations.into_iter().map(|both| (both.key(), both)).collect(),
             tracker,
             judged: HashMap::new(),
             pool: Pool::default(),
@@ -162,9 +186,15 @@ impl Desk {
             true => Vec::new(),
             false => inner.pool.certificates(tracker.state()),
         };
-        let useful = |evidence: &&Evidence| tracker.check_evidence(evidence).is_ok();
-        let evidence = inner.evidence.values().filter(useful).take(EVIDENCE_PER_BLOCK_MAX).cloned().collect();
-        System { votes, evidence, ..System::default() }
+        let useful = |evidence: &&Evidence| {
+            let is_liable = tracker.is_outside(&evidence.key) && is_liable(candidate, &evidence.key);
+            tracker.check_evidence_against(evidence, is_liable).is_ok()
+        };
+        let evidence: Vec<_> = inner.evidence.values().filter(useful).take(EVIDENCE_PER_BLOCK_MAX).cloned().collect();
+        let liable = |both: &&Equivocation| candidate.is_liable(&Offender::Consensus(both.key()));
+        let room = EVIDENCE_PER_BLOCK_MAX - evidence.len();
+        let equivocations = inner.equivocations.values().filter(liable).take(room).cloned().collect();
+        System { votes, evidence, equivocations, ..System::default() }
     }
 
     /// What the stake has finalised after the last of `ancestors`, as in [`Desk::collect`].
@@ -190,8 +220,9 @@ impl Desk {
             return Ok(());
         }
         let mut tracker = inner.after(ancestors, block.parent, candidate)?;
-        let stake = if tracker.opens(block.height) { candidate(block) } else { None };
-        let applied = tracker.judge(block, digest, stake.as_ref())?;
+        judge_equivocations(&tracker, block, candidate)?;
+        let stake = if tracker.opens(block.height) { candidate.candidate(block) } else { None };
+        let applied = tracker.judge(block, digest, stake.as_ref(), &|key| is_liable(candidate, key))?;
         inner.remember(digest, Judged { height: block.height, tracker, applied });
         Ok(())
     }
@@ -220,7 +251,7 @@ impl Desk {
         inner.detector.advance(epoch);
         let found = inner.observe(block);
         self.take_evidence(&mut inner, found);
-        let found = inner.advance();
+        let found = inner.advance(candidate);
         self.take_evidence(&mut inner, found);
         self.vote(&mut inner);
         self.resend_evidence(&inner);
@@ -250,6 +281,7 @@ impl Desk {
         match message {
             Message::Vote { key, vote, signature } => self.hear_vote(&key, vote, signature),
             Message::Evidence(evidence) => self.hear_evidence(*evidence),
+            Message::Equivocation(both) => self.hear_equivocation(*both),
         }
     }
 
@@ -270,13 +302,55 @@ impl Desk {
         Ok(())
     }
 
+    /// Takes evidence that was not found by a validator, as it stands in blocks; it is sent to the others with the next blocks.
+    pub fn report(&self, evidence: &[u8], stake: &dyn Stake) -> Result<(), String> {
+        let system = System::read_evidence(evidence).map_err(|error| error.to_string())?;
+        let mut inner = self.inner.lock();
+        for evidence in system.evidence {
+            let is_liable = is_liable(stake, &evidence.key);
+            inner.tracker.check_evidence_against(&evidence, is_liable).map_err(|error| error.to_string())?;
+            self.keep_evidence(&mut inner, evidence);
+        }
+        for both in system.equivocations {
+            check_equivocation(&inner.tracker, &both, stake).map_err(|error| error.to_string())?;
+            self.keep_equivocation(&mut inner, both);
+        }
+        Ok(())
+    }
+
+    /// Takes what the engine of this validator has found out, whose signatures were checked.
+    pub fn found_equivocation(&self, both: Equivocation) {
+        let mut inner = self.inner.lock();
+        self.order(Task::Send(Message::Equivocation(Box::new(both.clone()))));
+        self.keep_equivocation(&mut inner, both);
+    }
+
+    /// Kept in memory alone, as the one who found it has it on the disk; whether it costs anything is seen with the next block.
+    fn hear_equivocation(&self, both: Equivocation) -> Result<(), String> {
+        let mut inner = self.inner.lock();
+        if inner.equivocations.contains_key(&both.key()) || inner.equivocations.len() >= EVIDENCE_WAITING_MAX {
+            return Ok(());
+        }
+        both.verify(&inner.namespace()).map_err(|error| error.to_string())?;
+        inner.equivocations.insert(both.key(), both);
+        Ok(())
+    }
+
     fn hear_evidence(&self, evidence: Evidence) -> Result<(), String> {
         let mut inner = self.inner.lock();
         if inner.evidence.contains_key(&evidence.key) {
             return Ok(());
         }
-        inner.tracker.check_evidence(&evidence).map_err(|error| error.to_string())?;
-        self.keep_evidence(&mut inner, evidence);
+        if !inner.tracker.is_outside(&evidence.key) {
+            inner.tracker.check_evidence(&evidence).map_err(|error| error.to_string())?;
+            self.keep_evidence(&mut inner, evidence);
+            return Ok(());
+        }
+        // Somebody who left may still have stake to lose, which is seen with the next block.
+        inner.tracker.check_evidence_against(&evidence, true).map_err(|error| error.to_string())?;
+        if inner.evidence.len() < EVIDENCE_WAITING_MAX {
+            inner.evidence.insert(evidence.key, evidence);
+        }
         Ok(())
     }
 
@@ -343,12 +417,25 @@ impl Desk {
         self.order(Task::Commit);
     }
 
+    /// As [`Desk::keep_evidence`].
+    fn keep_equivocation(&self, inner: &mut Inner, both: Equivocation) {
+        if inner.equivocations.len() >= EVIDENCE_WAITING_MAX {
+            return;
+        }
+        self.history.put_equivocation(both.key(), both.encode().into());
+        inner.equivocations.insert(both.key(), both);
+        self.order(Task::Commit);
+    }
+
     fn resend_evidence(&self, inner: &Inner) {
         if !inner.tracker.height().is_multiple_of(RESEND_BLOCKS) {
             return;
         }
         for evidence in inner.evidence.values().take(EVIDENCE_PER_BLOCK_MAX) {
             self.order(Task::Send(Message::Evidence(Box::new(evidence.clone()))));
+        }
+        for both in inner.equivocations.values().take(EVIDENCE_PER_BLOCK_MAX) {
+            self.order(Task::Send(Message::Equivocation(Box::new(both.clone()))));
         }
     }
 
@@ -382,7 +469,7 @@ impl Inner {
             newest.map_or_else(|| self.tracker.clone(), |place| self.judged[&digests[place]].tracker.clone());
         for place in newest.map_or(0, |place| place + 1)..ancestors.len() {
             let (block, digest) = (&ancestors[place], digests[place]);
-            let stake = if tracker.opens(block.height) { candidate(block) } else { None };
+            let stake = if tracker.opens(block.height) { candidate.candidate(block) } else { None };
             let applied = tracker.apply(block, digest, stake.as_ref())?;
             self.remember(digest, Judged { height: block.height, tracker: tracker.clone(), applied });
         }
@@ -404,7 +491,7 @@ impl Inner {
                 judged.applied
             }
             None => {
-                let stake = if self.tracker.opens(block.height) { candidate(block) } else { None };
+                let stake = if self.tracker.opens(block.height) { candidate.candidate(block) } else { None };
                 let applied = self.tracker.apply(block, digest, stake.as_ref());
                 applied.map_err(|error| format!("finality of block {}: {error}", block.height))?
             }
@@ -431,12 +518,18 @@ impl Inner {
         self.detector.observe_vote(key, vote, signature, electorate).map_err(|error| error.to_string())
     }
 
+    /// What the engine's signatures are bound to in this network.
+    fn namespace(&self) -> Vec<u8> {
+        namespace(self.tracker.state().parameters().domain.chain_id)
+    }
+
     /// Forgets what the last block has settled, and looks at votes that came too early.
-    fn advance(&mut self) -> Vec<Evidence> {
-        let Self { tracker, pool, early, evidence, .. } = self;
+    fn advance(&mut self, stake: &dyn Stake) -> Vec<Evidence> {
+        let Self { tracker, pool, early, evidence, equivocations, .. } = self;
         let epoch = tracker.state().epoch();
         pool.advance(tracker.state());
-        evidence.retain(|key, _| tracker.accuses(key));
+        evidence.retain(|key, _| tracker.accuses(key) || (tracker.is_outside(key) && is_liable(stake, key)));
+        equivocations.retain(|key, _| stake.is_liable(&Offender::Consensus(*key)));
         let due = early.extract_if(.., |_, (vote, _)| vote.target.epoch <= epoch).collect::<Vec<_>>();
         let mut found = Vec::new();
         for (key, (vote, signature)) in due {
@@ -448,6 +541,30 @@ impl Inner {
         }
         found
     }
+}
+
+fn is_liable(stake: &dyn Stake, key: &VoteKey) -> bool {
+    stake.is_liable(&Offender::Vote(*key.bytes()))
+}
+
+/// Whether an equivocation proves an offence of somebody with stake to lose.
+fn check_equivocation(tracker: &Tracker, both: &Equivocation, stake: &dyn Stake) -> Result<(), JudgeError> {
+    if !stake.is_liable(&Offender::Consensus(both.key())) {
+        return Err(JudgeError::NoCandidate(hex::encode(both.key())));
+    }
+    Ok(both.verify(&namespace(tracker.state().parameters().domain.chain_id))?)
+}
+
+/// Whether all equivocations in a block are true, and each against somebody else.
+fn judge_equivocations(tracker: &Tracker, block: &Block, stake: &dyn Stake) -> Result<(), JudgeError> {
+    let mut accused = BTreeSet::new();
+    for both in System::read(&block.payload)?.equivocations {
+        if !accused.insert(both.key()) {
+            return Err(JudgeError::NoCandidate(hex::encode(both.key())));
+        }
+        check_equivocation(tracker, &both, stake)?;
+    }
+    Ok(())
 }
 
 /// What the votes in a block prove together with those that the detector has seen; `state` is the one after the block.

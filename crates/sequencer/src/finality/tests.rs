@@ -1,20 +1,21 @@
 //! Desks of one committee over chains made by hand, and a network with a validator that votes twice.
 
 use super::actor::Message;
-use super::desk::Desk;
+use super::desk::{Desk, Stake};
 use super::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError, Link, Tracker};
 use crate::block::Block;
 use crate::content::Entry;
 use crate::engine::{CHANNEL_STAKE_VOTES, CHANNELS, network, quota, tracker};
+use crate::equivocation::tests::equivocation;
 use crate::guard::Guard;
 use crate::history::History;
-use crate::system::{SYSTEM, System};
+use crate::system::{Offender, SYSTEM, System};
 use crate::testing::{CHAIN_ID, child, committee, genesis, keys};
 use crate::{Application as _, Config, Limits, OrderOnly, Sequencer, VerifyError};
 use commonware_p2p::{Recipients, Sender as _};
 use commonware_runtime::{IoBuf, Quota, Runner as _};
 use commonware_utils::{NZU32, NZUsize};
-use proof::checkpoint::{Point, Vote};
+use proof::checkpoint::{Evidence, Point, SignedVote, Vote, Witness};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -223,6 +224,84 @@ fn who_votes_twice_is_convicted_on_every_desk_and_leaves_the_set() {
         let finality = seat.desk.view().borrow().clone();
         assert_eq!((finality.validators, finality.finalized.epoch + 2), (3, finality.epoch), "{finality:?}");
     }
+}
+
+/// Stake of which every key can lose something.
+struct Liable;
+
+impl Stake for Liable {
+    fn candidate(&self, _: &Block) -> Option<proof::checkpoint::ValidatorSet> {
+        None
+    }
+
+    fn is_liable(&self, _: &Offender) -> bool {
+        true
+    }
+}
+
+/// A first block with this in namespace 0.
+fn opening(system: &System) -> Block {
+    child(&genesis(), 1, vec![Entry::new(SYSTEM, system.encode())])
+}
+
+#[test]
+fn an_equivocation_stands_in_a_block_where_its_signer_has_stake_to_lose() {
+    let [finder, other] = [0, 1].map(seat);
+    let both = equivocation(3);
+    finder.desk.found_equivocation(both.clone());
+    other.desk.hear(Message::Equivocation(Box::new(both.clone()))).unwrap();
+    assert!(finder.desk.collect(&[], genesis().digest(), &none).is_empty(), "without stake it costs nothing");
+    for seat in [&finder, &other] {
+        let system = seat.desk.collect(&[], genesis().digest(), &Liable);
+        assert_eq!(system.offenders(), [Offender::Consensus(both.key())]);
+    }
+    let system = System { equivocations: vec![both.clone()], ..System::default() };
+    let block = opening(&system);
+    other.desk.judge(&[], &block, block.digest(), &Liable).unwrap();
+    assert!(seat(2).desk.judge(&[], &block, block.digest(), &none).is_err(), "nobody would lose anything");
+    let twice = opening(&System { equivocations: vec![both.clone(), both.clone()], ..System::default() });
+    assert!(other.desk.judge(&[], &twice, twice.digest(), &Liable).is_err());
+    other.desk.deliver(&block, &none).unwrap();
+    assert!(other.desk.collect(&[], block.digest(), &Liable).is_empty(), "settled");
+}
+
+#[test]
+fn found_equivocations_survive_a_restart() {
+    let finder = seat(0);
+    finder.desk.found_equivocation(equivocation(3));
+    finder.desk.commit().unwrap();
+    let directory = finder._directory;
+    drop(finder.desk);
+    let history = Arc::new(History::open(&directory.path().join("history.redb")).unwrap());
+    let tracker = Tracker::genesis(&committee(), &genesis(), EPOCH_BLOCKS).unwrap();
+    let again = Desk::new(keys(0).votes.clone(), tracker, history).unwrap();
+    assert_eq!(again.collect(&[], genesis().digest(), &Liable).equivocations, [equivocation(3)]);
+}
+
+#[test]
+fn who_left_is_convicted_while_it_has_stake_to_lose() {
+    let [judge, other] = [0, 1].map(seat);
+    let domain = super::parameters(CHAIN_ID, genesis().digest(), EPOCH_BLOCKS).domain;
+    let secret = &keys(9).votes;
+    let signed = |root: u8| {
+        let vote = Vote {
+            source: Point { epoch: 0, root: [1; 32].into() },
+            target: Point { epoch: 1, root: [root; 32].into() },
+        };
+        SignedVote { vote, witness: Witness::Alone(secret.sign_unguarded(&domain, &vote)) }
+    };
+    let evidence = Evidence { key: secret.public(), first: signed(2), second: signed(3) };
+    let system = System { evidence: vec![evidence], ..System::default() };
+    let reported = &system.encode()[0];
+    assert!(judge.desk.report(reported, &none).is_err(), "a stranger has nothing to lose");
+    judge.desk.report(reported, &Liable).unwrap();
+    assert_eq!(judge.desk.collect(&[], genesis().digest(), &Liable), system);
+    let block = opening(&system);
+    other.desk.judge(&[], &block, block.digest(), &Liable).unwrap();
+    assert!(seat(2).desk.judge(&[], &block, block.digest(), &none).is_err());
+    let twice = opening(&System { evidence: [&system.evidence[..], &system.evidence].concat(), ..System::default() });
+    assert!(seat(2).desk.judge(&[], &twice, twice.digest(), &Liable).is_err());
+    assert!(judge.desk.report(&[7, 7], &Liable).is_err(), "junk");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 use super::kept::KeptCheckpoint;
 use crate::block::Block;
 use crate::committee::Committee;
+use crate::equivocation::EquivocationError;
 use crate::ffg::{ApplyError, Input, Leak, Outcome, Parameters, ParametersError, State, TrustError, VoteError};
 use crate::system::{System, SystemError};
 use alloy_primitives::{B256, U256, keccak256};
@@ -53,9 +54,12 @@ pub enum JudgeError {
     /// Evidence that proves nothing.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// Evidence against somebody who is no candidate, or twice against one.
-    #[error("evidence against key {0}, which is not among the candidates (any more)")]
+    /// Evidence against somebody who is no candidate and has no stake left, or twice against one.
+    #[error("evidence against key {0}, which is not among the candidates (any more) and has no stake to lose")]
     NoCandidate(String),
+    /// An equivocation that proves nothing.
+    #[error(transparent)]
+    Equivocation(#[from] EquivocationError),
     /// The block does not follow.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -139,7 +143,13 @@ impl Tracker {
     /// # Errors
     /// When it proves nothing, or the offender is no candidate.
     pub fn check_evidence(&self, evidence: &Evidence) -> Result<(), JudgeError> {
-        if !self.accuses(&evidence.key) {
+        self.check_evidence_against(evidence, false)
+    }
+
+    /// The same; `is_liable` says whether the offender, if it is no candidate, still has stake to lose.
+    pub(super) fn check_evidence_against(&self, evidence: &Evidence, is_liable: bool) -> Result<(), JudgeError> {
+        let has_something_to_lose = self.accuses(&evidence.key) || (is_liable && self.is_outside(&evidence.key));
+        if !has_something_to_lose {
             return Err(JudgeError::NoCandidate(hex::encode(evidence.key.bytes())));
         }
         evidence.verify(&self.state.parameters().domain, |root| self.electorate(root))?;
@@ -154,6 +164,11 @@ impl Tracker {
         candidates.stake(key) > 0 && !self.convicted.contains(key) && innocent.count() > 1
     }
 
+    /// Whether `key` is neither a candidate nor convicted since the last checkpoint.
+    pub(super) fn is_outside(&self, key: &VoteKey) -> bool {
+        self.state.candidate().stake(key) == 0 && !self.convicted.contains(key)
+    }
+
     fn electorate(&self, root: &B256) -> Option<&Electorate> {
         let epoch = self.state.epoch();
         let known = [Some(epoch), epoch.checked_sub(1)].into_iter().flatten();
@@ -161,7 +176,8 @@ impl Tracker {
     }
 
     /// Applies a block of somebody else before it is final, and says what must not be in it: everything in namespace 0
-    /// must count. `candidate` is the stake after the block, if the application knows it.
+    /// must count. `candidate` is the stake after the block, if the application knows it; `liable` says of a key whether it has
+    /// stake to lose before the block, although it is no candidate. Equivocations are for others to judge.
     ///
     /// # Errors
     /// When it is not to be voted for; nothing has changed.
@@ -170,6 +186,7 @@ impl Tracker {
         block: &Block,
         digest: [u8; 32],
         candidate: Option<&ValidatorSet>,
+        liable: &dyn Fn(&VoteKey) -> bool,
     ) -> Result<Applied, JudgeError> {
         let system = System::read(&block.payload)?;
         if self.opens(block.height) && !system.votes.is_empty() {
@@ -177,7 +194,8 @@ impl Tracker {
         }
         let mut next = self.clone();
         for evidence in &system.evidence {
-            next.check_evidence(evidence)?;
+            let is_liable = next.is_outside(&evidence.key) && liable(&evidence.key);
+            next.check_evidence_against(evidence, is_liable)?;
             next.convicted.insert(evidence.key);
         }
         let outcome = next.advance(block, digest, &system.votes, candidate)?;
