@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.27;
 
-/// @title Whether these are all the transactions of a namespace in a block, or one of them, or there are none.
+/// @title Whether these are all the transactions of a namespace in a block, or one of them, or there are none, and what it owes.
 /// @notice For contracts that settle a rollup: roots come from a header that `ICertificateVerifier` found to be final. Decides
-/// the same bytes as `proof::namespace` and `proof::bundle`; docs/formats.md has the encodings.
+/// the same bytes as `proof::namespace`, `proof::bundle` and `proof::account`; docs/formats.md has the encodings.
 library NamespaceProof {
     /// @notice Most namespaces with transactions in one block.
     uint256 internal constant NAMESPACES_MAX = 4096;
@@ -18,7 +18,13 @@ library NamespaceProof {
     /// @notice Most transactions of a bundle.
     uint256 internal constant MEMBERS_MAX = 64;
 
+    /// @notice Most accounts under one root.
+    uint256 internal constant ACCOUNTS_MAX = 65_536;
+
+    uint256 private constant ACCOUNT_BYTES = 64;
     uint256 private constant LEAF_BYTES = 52;
+    bytes1 private constant ACCOUNT_LEAF = 0x07;
+    bytes1 private constant ACCOUNTS_ROOT = 0x08;
     bytes1 private constant NAMESPACE_LEAF = 0x02;
     bytes1 private constant NAMESPACES_ROOT = 0x03;
     bytes1 private constant BUNDLE_LEAF = 0x04;
@@ -93,6 +99,41 @@ library NamespaceProof {
         bytes calldata path = _path(proof, end, index, bundles);
         if (end + path.length != proof.length) revert ProofMalformed(proof.length);
         _checkRoot(BUNDLES_ROOT, root, keccak256(bytes.concat(BUNDLE_LEAF, bundle, positions)), index, bundles, path);
+    }
+
+    /// @notice What a namespace used and owes after the block before the one that commits to `root`: the transaction in namespace 0
+    /// that `verifyTransaction` returned, without its first byte.
+    struct Account {
+        uint64 namespace;
+        /// First block that is counted.
+        uint64 since;
+        /// Newest block with transactions of the namespace.
+        uint64 height;
+        uint64 transactions;
+        uint64 bytesUsed;
+        /// In wei per byte, after that block.
+        uint64 baseFee;
+        uint128 owed;
+    }
+
+    /// @notice The account that stands under a root of accounts.
+    function verifyAccount(bytes32 root, bytes calldata proof) internal pure returns (Account memory account) {
+        (uint256 accounts, uint256 index) = (_u32(proof, 0), _u32(proof, 4));
+        if (accounts > ACCOUNTS_MAX) revert ProofMalformed(proof.length);
+        bytes calldata path = _path(proof, 8, index, accounts);
+        bytes calldata fields = proof[8 + path.length:];
+        if (fields.length != ACCOUNT_BYTES) revert ProofMalformed(proof.length);
+        bytes32 leaf = keccak256(bytes.concat(ACCOUNT_LEAF, fields));
+        _checkRoot(ACCOUNTS_ROOT, root, leaf, index, accounts, path);
+        account = Account({
+            namespace: _u64(fields, 0),
+            since: _u64(fields, 8),
+            height: _u64(fields, 16),
+            transactions: _u64(fields, 24),
+            bytesUsed: _u64(fields, 32),
+            baseFee: _u64(fields, 40),
+            owed: uint128(bytes16(fields[48:64]))
+        });
     }
 
     /// @dev The leaf of a namespace, and its transaction number `index`, from what follows the path of the leaf in a proof.

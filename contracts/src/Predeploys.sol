@@ -22,6 +22,7 @@ library Predeploys {
     address internal constant EMISSION_CONTROLLER = address(0xA4E00d);
     /// @notice Reserved: may mint, as far as genesis says so.
     address internal constant BRIDGE_GATEWAY = address(0xA4E00e);
+    address internal constant ROLLUP_REGISTRY = address(0xA4E00f);
     address internal constant VALIDATOR_REGISTRY = address(0xA4E010);
     /// @notice Precompiles of the chain.
     address internal constant NATIVE_MINTER = address(0xA4E100);

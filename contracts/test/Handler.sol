@@ -4,15 +4,17 @@ pragma solidity ^0.8.27;
 import { IJobMarket } from "../src/interfaces/IJobMarket.sol";
 import { ISlashingCourt } from "../src/interfaces/ISlashingCourt.sol";
 import { Predeploys } from "../src/Predeploys.sol";
-import { System } from "./System.sol";
+import { Settling } from "./Settling.sol";
 
 /// @title Everybody at once: honest and dishonest providers, auditors and consumers, in any order that the fuzzer likes.
 /// @notice Every move is one that some account could make on a real chain; what the contracts refuse is skipped.
-contract Handler is System {
+contract Handler is Settling {
     uint256 private constant ACTORS = 6;
     address[] public actors;
     /// @notice Moves that were made, by kind: what the invariants were tried on.
     mapping(bytes32 move => uint256) public made;
+    /// @notice What the sequencer said last that a namespace owes in all.
+    mapping(uint64 namespace => uint128) public owedBy;
 
     constructor() {
         for (uint256 i = 0; i < ACTORS; ++i) {
@@ -23,6 +25,32 @@ contract Handler is System {
             registry.stakeAndRegister{ value: STAKE }(profile(1));
         }
         actors.push(CONSUMER);
+    }
+
+    /// @notice Rollups come, pay, owe and get their share: namespaces 2 to 4.
+    function rollup(uint256 seed, uint8 move, uint96 amount) external {
+        address who = actor(seed);
+        uint64 namespace = uint64(2 + seed % 3);
+        uint256 value = bound(amount, 1, who.balance / 4 + 1);
+        vm.prank(who);
+        if (move % 5 == 0) {
+            try rollups.register{ value: value }(namespace, payable(who), open()) {
+                ++made["register"];
+            } catch { }
+        } else if (move % 5 == 1) {
+            rollups.deposit{ value: value }(namespace);
+        } else if (move % 5 == 2) {
+            try rollups.withdraw(namespace, payable(who), value) {
+                ++made["withdraw deposit"];
+            } catch { }
+        } else if (move % 5 == 3) {
+            try rollups.claim(namespace) { } catch { }
+        } else {
+            vm.stopPrank();
+            owedBy[namespace] += uint64(value);
+            settleFor(statement(namespace, 1, owedBy[namespace], seed % 3));
+            ++made["settle"];
+        }
     }
 
     function actorCount() external view returns (uint256) {

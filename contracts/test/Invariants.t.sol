@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.27;
 
+import { IRollupRegistry } from "../src/interfaces/IRollupRegistry.sol";
 import { IJobMarket } from "../src/interfaces/IJobMarket.sol";
 import { ISlashingCourt } from "../src/interfaces/ISlashingCourt.sol";
 import { Predeploys } from "../src/Predeploys.sol";
 import { Handler } from "./Handler.sol";
-import { System } from "./System.sol";
+import { Settling } from "./Settling.sol";
 
 /// @title What holds after any sequence of moves.
-contract InvariantsTest is System {
+contract InvariantsTest is Settling {
     Handler private handler;
     uint256 private supply;
 
     function setUp() public {
         deploySystem();
+        placeRoots();
         handler = new Handler();
         supply = allBalances();
     }
@@ -82,16 +84,42 @@ contract InvariantsTest is System {
         equal(Predeploys.BURN.balance, vault.totalBurned(), "burned");
     }
 
+    function invariant_vaultHoldsWhatNamespacesOwn() public view {
+        uint256 held = 0;
+        for (uint64 namespace = 2; namespace < 5; ++namespace) {
+            IRollupRegistry.Rollup memory r = rollups.rollup(namespace);
+            held += r.deposit + r.share;
+            equal(r.settledOwed, handler.owedBy(namespace), "everything was settled once");
+            check(r.debt == 0 || r.deposit == 0, "a debt leaves no deposit");
+        }
+        equal(vault.heldForNamespaces(), held, "deposits and shares");
+        atLeast(address(vault).balance, vault.treasuryBalance() + held, "and it is there");
+        equal(address(rollups).balance, 0, "the registry holds nothing");
+    }
+
     /// @dev The invariants say something only if the moves get that far.
     function test_handlerReachesEveryStage() public {
         for (uint256 i = 0; i < 1500; ++i) {
             uint256 a = uint256(keccak256(abi.encode(i)));
             if (i % 60 == 0) handler.openJob(uint8(a), uint96(a), uint16(8000 + a % 2000), 4);
             else if (i % 25 == 0) handler.pass(uint16(a), uint8(a));
+            else if (i % 20 == 0) handler.rollup(a, uint8(a >> 8), uint96(a >> 16));
             else handler.work(a >> 8, a >> 16, a >> 24);
         }
-        bytes32[9] memory moves =
-            [bytes32("open"), "select", "receipt", "draw", "confirm", "dispute", "resolve", "lapse", "expire"];
+        bytes32[12] memory moves = [
+            bytes32("open"),
+            "select",
+            "receipt",
+            "draw",
+            "confirm",
+            "dispute",
+            "resolve",
+            "lapse",
+            "expire",
+            "register",
+            "settle",
+            "withdraw deposit"
+        ];
         for (uint256 i = 0; i < moves.length; ++i) {
             atLeast(handler.made(moves[i]), 1, string(abi.encodePacked(moves[i])));
         }
@@ -100,6 +128,7 @@ contract InvariantsTest is System {
         invariant_jobsAccountForEveryWei();
         invariant_stakeBacksReservationsAndPayouts();
         invariant_votingUnitsAreWrappedPlusStaked();
+        invariant_vaultHoldsWhatNamespacesOwn();
     }
 
     /// @dev Stake of `who` that backs tasks it works on and audits it was drawn for.

@@ -11,6 +11,7 @@ import { JobMarket } from "../src/JobMarket.sol";
 import { Predeploys } from "../src/Predeploys.sol";
 import { ProviderRegistry } from "../src/ProviderRegistry.sol";
 import { Randomness } from "../src/Randomness.sol";
+import { RollupRegistry } from "../src/RollupRegistry.sol";
 import { Reputation } from "../src/Reputation.sol";
 import { SlashingCourt } from "../src/SlashingCourt.sol";
 import { StakeManager } from "../src/StakeManager.sol";
@@ -30,6 +31,7 @@ abstract contract System is Test {
     SlashingCourt internal constant court = SlashingCourt(Predeploys.SLASHING_COURT);
     FeeVault internal constant vault = FeeVault(Predeploys.FEE_VAULT);
     Randomness internal constant randomness = Randomness(Predeploys.RANDOMNESS);
+    RollupRegistry internal constant rollups = RollupRegistry(Predeploys.ROLLUP_REGISTRY);
     ValidatorRegistry internal constant validators = ValidatorRegistry(Predeploys.VALIDATOR_REGISTRY);
     AccessManager internal constant access = AccessManager(Predeploys.ACCESS_MANAGER);
 
@@ -58,6 +60,7 @@ abstract contract System is Test {
         place(Predeploys.SLASHING_COURT, type(SlashingCourt).creationCode);
         place(Predeploys.FEE_VAULT, type(FeeVault).creationCode);
         place(Predeploys.RANDOMNESS, type(Randomness).creationCode);
+        place(Predeploys.ROLLUP_REGISTRY, type(RollupRegistry).creationCode);
         place(Predeploys.VALIDATOR_REGISTRY, type(ValidatorRegistry).creationCode);
         place(Predeploys.ACCESS_MANAGER, abi.encodePacked(type(AccessManager).creationCode, abi.encode(AUTHORITY)));
         vm.deal(CONSUMER, 1_000_000 ether);

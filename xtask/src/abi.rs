@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The contracts that genesis deploys; one artifact each.
-pub const CONTRACTS: [&str; 12] = [
+pub const CONTRACTS: [&str; 13] = [
     "AccessManager",
     "AkeVotes",
     "Escrow",
@@ -22,6 +22,7 @@ pub const CONTRACTS: [&str; 12] = [
     "ProviderRegistry",
     "Randomness",
     "Reputation",
+    "RollupRegistry",
     "SlashingCourt",
     "StakeManager",
     "ValidatorRegistry",

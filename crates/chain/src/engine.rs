@@ -264,6 +264,11 @@ impl Chain {
         StateView::at(snapshot, self.0.codes.clone(), number, head.number())
     }
 
+    /// The state after the head or a pending block; `None` if the block is neither.
+    pub fn state_after(&self, hash: B256) -> Option<StateView> {
+        Some(self.base(hash)?.view)
+    }
+
     /// Oldest block whose state can be read.
     pub fn oldest_state(&self) -> Result<u64, ChainError> {
         self.snapshot().history_from()

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, hex};
 use protocol::abi;
 
 /// Name, address and artifact of every system contract, in the order of [`abi::CONTRACTS`].
-const ARTIFACTS: [(&str, Address, &str); 12] = [
+const ARTIFACTS: [(&str, Address, &str); 13] = [
     ("WAKE", abi::WAKE, include_str!("../../../contracts/artifacts/WAKE.json")),
     ("AkeVotes", abi::AKE_VOTES, include_str!("../../../contracts/artifacts/AkeVotes.json")),
     ("StakeManager", abi::STAKE_MANAGER, include_str!("../../../contracts/artifacts/StakeManager.json")),
@@ -19,6 +19,7 @@ const ARTIFACTS: [(&str, Address, &str); 12] = [
     ("FeeVault", abi::FEE_VAULT, include_str!("../../../contracts/artifacts/FeeVault.json")),
     ("Randomness", abi::RANDOMNESS, include_str!("../../../contracts/artifacts/Randomness.json")),
     ("AccessManager", abi::ACCESS_MANAGER, include_str!("../../../contracts/artifacts/AccessManager.json")),
+    ("RollupRegistry", abi::ROLLUP_REGISTRY, include_str!("../../../contracts/artifacts/RollupRegistry.json")),
     ("ValidatorRegistry", abi::VALIDATOR_REGISTRY, include_str!("../../../contracts/artifacts/ValidatorRegistry.json")),
 ];
 

@@ -15,6 +15,18 @@ pub fn ake(wei: U256) -> String {
     }
 }
 
+/// Wei in an amount of AKE as a person writes it: `12.5`, `12.5 AKE`.
+pub(crate) fn parse_ake(text: &str) -> Result<U256, String> {
+    let number = text.trim().trim_end_matches("AKE").trim_end();
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > WEI_DIGITS {
+        return Err(format!("{text:?} is no amount of AKE: digits, and at most {WEI_DIGITS} of them behind the point"));
+    }
+    let wei = format!("{whole}{fraction:0<WEI_DIGITS$}");
+    U256::from_str_radix(&wei, 10).map_err(|_| format!("{text:?} is more AKE than can exist"))
+}
+
 /// `wei` as JSON: the exact number as a string, and how a person reads it.
 pub(crate) fn amount(wei: U256) -> Value {
     json!({ "wei": wei.to_string(), "display": ake(wei) })
@@ -52,6 +64,19 @@ mod tests {
             assert_eq!(ake(wei.parse().unwrap()), text);
         }
         assert!(ake(U256::MAX).ends_with(".584007913129639935 AKE"));
+    }
+
+    #[test]
+    fn amounts_are_read_as_they_are_written() {
+        for text in ["0", "0.000000000000000001", "12.5", "10000", "1.00000000000000001"] {
+            assert_eq!(ake(parse_ake(text).unwrap()), format!("{text} AKE"));
+            assert_eq!(parse_ake(&format!("{text} AKE")), parse_ake(text));
+        }
+        assert_eq!(parse_ake("7."), parse_ake("7"));
+        let long = "9".repeat(70);
+        for wrong in ["", "AKE", ".5", "-1", "1,5", "1e3", "0x1", "0.0000000000000000001", long.as_str()] {
+            assert!(parse_ake(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

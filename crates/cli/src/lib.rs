@@ -1,7 +1,7 @@
 //! Turn words typed by a person into SDK calls.
 //!
 //! Data goes to stdout, talk to stderr, so that `$(kumo store put f)` is the CID and nothing else. With `--output json`
-//! stdout holds exactly one JSON value (`job logs --follow` writes one per line), and stderr nothing but the problem
+//! stdout holds exactly one JSON value (`job logs --follow` and `rollup follow` write one per line), and stderr nothing but the problem
 //! document of a failure. The environment is not read here: the binary passes the network it found.
 //!
 //! ```text
@@ -14,6 +14,7 @@ mod failure;
 mod global;
 mod job;
 mod provider;
+mod rollup;
 mod session;
 mod store;
 mod table;
@@ -35,7 +36,7 @@ pub use time::rfc3339;
 use clap::Subcommand;
 use session::Session;
 
-/// What a user does: files, jobs, providers, wallets, transactions.
+/// What a user does: files, jobs, providers, rollups, wallets, transactions.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Store and fetch files: encrypted on this machine, erasure-coded over storage nodes
@@ -47,6 +48,9 @@ pub enum Command {
     /// Look at compute providers: machine, stake, reputation
     #[command(subcommand)]
     Provider(provider::Command),
+    /// Order transactions of a rollup, read them with proofs, see what the namespace owes
+    #[command(subcommand)]
+    Rollup(rollup::Command),
     /// Look at accounts and balances
     #[command(subcommand)]
     Wallet(wallet::Command),
@@ -77,6 +81,7 @@ async fn perform(command: Command, session: &mut Session<'_>) -> Result<Exit, Fa
         Command::Store(command) => store::run(command, session).await,
         Command::Job(command) => job::run(command, session).await,
         Command::Provider(command) => provider::run(command, session).await,
+        Command::Rollup(command) => rollup::run(command, session).await,
         Command::Wallet(command) => wallet::run(command, session).await,
         Command::Tx(command) => tx::run(command, session).await,
     }

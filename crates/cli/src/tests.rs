@@ -31,6 +31,8 @@ fn sample(argument: &clap::Arg) -> &'static str {
         Some("CID") => "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy",
         Some("ID") => "7",
         Some("AMOUNT") => "1.5 AKE",
+        Some("AKE") => "1.5",
+        Some("HASH") => "0x5df6e0e2761359d30a8275058e299fcc0381534545f55cf43e41983f5d4c9456",
         Some("ADDRESS") => "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
         other => panic!("no sample for {other:?}"),
     }

@@ -7,8 +7,8 @@ use cid::Cid;
 use futures::stream::BoxStream;
 use protocol::api::{
     CertifiedBlock, Committees, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint, LinkPage, LogRecord,
-    NamespaceBlock, Problem, ProviderInfo, Quote, RepairReport, SequencedTransaction, ShardNodeInfo, Status,
-    StorageNode, SubmissionReceipt, SubmissionStatus, ValidatorStatus,
+    NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ProviderInfo, Quote, RepairReport, SequencedTransaction,
+    ShardNodeInfo, Status, StorageNode, SubmissionReceipt, SubmissionStatus, ValidatorStatus,
 };
 use protocol::network::Network;
 use std::ops::Range;
@@ -166,6 +166,10 @@ pub trait ValidatorBackend: Send + Sync + 'static {
     async fn height_of(&self, digest: B256) -> Answer<u64>;
     /// All transactions of `namespace` in one final block, with their proof.
     async fn namespace(&self, height: u64, namespace: u64) -> Answer<NamespaceBlock>;
+    /// What a namespace used and owes.
+    async fn account(&self, namespace: u64) -> Answer<NamespaceAccount>;
+    /// What a byte of a namespace costs.
+    async fn fee(&self, namespace: u64) -> Answer<NamespaceFee>;
     /// The checkpoint of `epoch`, by default the newest finalised one, with its state.
     async fn checkpoint(&self, epoch: Option<u64>) -> Answer<KeptCheckpoint>;
     /// Who orders which blocks.

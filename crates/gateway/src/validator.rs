@@ -67,6 +67,8 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .route("/seq/v1/blocks/{height}", get(certified))
         .route("/seq/v1/blocks/{height}/namespaces/{namespace}", get(namespaces::one))
         .route("/seq/v1/namespaces/{namespace}/blocks", get(namespaces::page))
+        .route("/seq/v1/namespaces/{namespace}/account", get(namespaces::account))
+        .route("/seq/v1/namespaces/{namespace}/fee", get(namespaces::fee))
         .merge(espresso::router())
         .route("/seq/v1/checkpoint", get(checkpoint))
         .route("/seq/v1/committees", get(committees))

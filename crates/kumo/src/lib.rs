@@ -8,6 +8,7 @@
 //! | [`chain`] | the commands that work on a chain on disk |
 //! | [`seam`], [`genesis`], [`follower`], [`finality`] | where ordering, execution and their readers meet |
 //! | [`bridge`], [`links`] | `kumo bridge`; what the stake voted for, from the validators |
+//! | [`policy`] | what a block may have of a namespace |
 //! | [`protection`] | what a validator's key has signed |
 //! | [`chain`] | `kumo chain`: work on a chain in a state directory, without a network |
 //! | [`gateway`], [`provider`], [`membership`] | what the roles do |
@@ -27,6 +28,7 @@ pub mod links;
 pub mod locate;
 pub mod membership;
 pub mod node;
+pub mod policy;
 pub mod protection;
 pub mod provider;
 pub mod roles;

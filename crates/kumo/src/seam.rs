@@ -1,7 +1,8 @@
 //! The seam between ordering and execution: the sequencer's [`Application`] over the settlement chain.
 //!
 //! Namespace 1 is executed: the proposer puts the resulting EVM header into the block as its commitment, and every
-//! other validator executes the same transactions before it votes. All other namespaces pass through as they are. A
+//! other validator executes the same transactions before it votes. All other namespaces pass through as they are, as far
+//! as their [policy](crate::policy) goes. A
 //! bundle has at most one transaction in namespace 1, since the chain orders by price; it waits, whole, until that one
 //! is executed.
 //!
@@ -13,6 +14,7 @@
 //! the first transaction. In turn the stake that the chain has after a block says who votes and who has a seat.
 
 use crate::lane;
+use crate::policy;
 use crate::validators::{self, Registry};
 use alloy_primitives::{B256, keccak256};
 use bytes::Bytes;
@@ -63,6 +65,7 @@ impl Settlement {
             return Err("it has an envelope, and the namespace has no encrypted lane".into());
         }
         self.catch_up(ancestors)?;
+        self.permits(block)?;
         // Also when a block with this commitment was executed before: the transactions may be others.
         execute_after(&self.chain, block, front)
     }
@@ -84,6 +87,13 @@ impl Settlement {
         blocks.iter().try_for_each(|block| execute(&self.chain, block).map(|_| ()))
     }
 
+    /// Whether the block has of each namespace only what its policy allows, in the state after its parent.
+    fn permits(&self, block: &Block) -> Result<(), String> {
+        let parent = parent_hash(&block.commitment)?;
+        let state = self.chain.state_after(parent).ok_or_else(|| format!("no state after its parent {parent}"))?;
+        policy::check(&state, block.payload.entries())
+    }
+
     /// Executes what is due and what fits of the candidates, and takes with them what their bundles have in other
     /// namespaces. Envelopes come along in their order.
     fn choose(&self, request: Propose<'_>) -> Result<Proposal, ChainError> {
@@ -99,6 +109,10 @@ impl Settlement {
         let unsuitable = content.bundles_in(SETTLEMENT, 2);
         let mut rejected: Vec<Hash> = names(&content, &unsuitable).collect();
         content = content.without(&unsuitable);
+        let state = self.chain.state_after(parent).ok_or(ChainError::NotPending(parent))?;
+        let admitted = policy::admit(content, |namespace| policy::terms(&state, namespace))?;
+        rejected.extend(admitted.rejected);
+        content = admitted.content;
         let due: Vec<alloy_primitives::Bytes> = request.due.iter().map(|opened| opened.clone().into()).collect();
         let mut executions = 0;
         loop {

@@ -17,6 +17,7 @@ mod bindings {
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IProviderRegistry.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IRandomness.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IReputation.sol");
+    sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IRollupRegistry.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/ISlashingCourt.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IStakeManager.sol");
     sol!(#![sol(extra_derives(Debug, PartialEq, Eq))] "../../contracts/src/interfaces/IStorageProofs.sol");
@@ -25,7 +26,7 @@ mod bindings {
 }
 pub use bindings::{
     ICertificateVerifier, IEscrow, IFeeVault, IJobMarket, INativeMinter, IProviderRegistry, IRandomness, IReputation,
-    ISlashingCourt, IStakeManager, IStorageProofs, IValidatorRegistry, IWAKE,
+    IRollupRegistry, ISlashingCourt, IStakeManager, IStorageProofs, IValidatorRegistry, IWAKE,
 };
 
 /// What is deployed on another chain: the light client of a network, and the stake of its validators.
@@ -61,6 +62,8 @@ pub const ACCESS_MANAGER: Address = address!("0x00000000000000000000000000000000
 pub const EMISSION_CONTROLLER: Address = address!("0x0000000000000000000000000000000000A4E00d");
 /// Reserved for the contract that brings coin over from other chains; may mint where genesis says so.
 pub const BRIDGE_GATEWAY: Address = address!("0x0000000000000000000000000000000000A4E00e");
+/// Who owns a namespace, by which rules it is ordered, and what it owes.
+pub const ROLLUP_REGISTRY: Address = address!("0x0000000000000000000000000000000000A4E00f");
 /// Validators, and the stake behind each.
 pub const VALIDATOR_REGISTRY: Address = address!("0x0000000000000000000000000000000000A4E010");
 /// Precompile that makes coin ([`INativeMinter`]).
@@ -73,7 +76,7 @@ pub const STORAGE_PROOFS: Address = address!("0x00000000000000000000000000000000
 pub const BURN: Address = address!("0x000000000000000000000000000000000000dEaD");
 
 /// Name and address of every predeploy, as printed in the network file.
-pub const CONTRACTS: [(&str, Address); 12] = [
+pub const CONTRACTS: [(&str, Address); 13] = [
     ("WAKE", WAKE),
     ("AkeVotes", AKE_VOTES),
     ("StakeManager", STAKE_MANAGER),
@@ -85,6 +88,7 @@ pub const CONTRACTS: [(&str, Address); 12] = [
     ("FeeVault", FEE_VAULT),
     ("Randomness", RANDOMNESS),
     ("AccessManager", ACCESS_MANAGER),
+    ("RollupRegistry", ROLLUP_REGISTRY),
     ("ValidatorRegistry", VALIDATOR_REGISTRY),
 ];
 

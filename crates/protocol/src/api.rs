@@ -478,6 +478,65 @@ pub struct NamespacePage {
     pub height: u64,
 }
 
+/// What a namespace used and owes: `GET /seq/v1/namespaces/{namespace}/account` of a validator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamespaceAccount {
+    /// Namespace.
+    pub namespace: u64,
+    /// Newest final block that is counted.
+    pub height: u64,
+    /// What a byte costs in the next block, in wei.
+    pub base_fee: u64,
+    /// First block that is counted; absent if it has no account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// Transactions ordered since.
+    pub transactions: u64,
+    /// Bytes that they took in payloads.
+    pub bytes: u64,
+    /// Fees for them, in wei, whether they are paid or not: `RollupRegistry` knows what is paid.
+    #[schema(value_type = String)]
+    #[serde(serialize_with = "decimal")]
+    pub owed: U256,
+    /// The account as the last block that opened an epoch commits to it; absent if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<CommittedAccount>,
+}
+
+/// An account with everything that proves it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CommittedAccount {
+    /// Height of the block that commits to it; it is counted up to the block before.
+    pub height: u64,
+    /// Encoded header of that block.
+    #[schema(value_type = String)]
+    pub header: Bytes,
+    /// Encoded finalization certificate.
+    #[schema(value_type = String)]
+    pub certificate: Bytes,
+    /// Encoded proof of transaction 0 of namespace 0.
+    #[schema(value_type = String)]
+    pub commitment: Bytes,
+    /// Encoded proof of the account.
+    #[schema(value_type = String)]
+    pub account: Bytes,
+}
+
+/// What a byte of a namespace costs: `GET /seq/v1/namespaces/{namespace}/fee` of a validator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamespaceFee {
+    /// Namespace.
+    pub namespace: u64,
+    /// Newest final block.
+    pub height: u64,
+    /// In the next block, in wei per byte.
+    pub base_fee: u64,
+    /// Lowest one, in wei per byte.
+    pub base_fee_min: u64,
+    /// Bytes of the namespace in a block above which it rises, and below which it falls.
+    pub target_bytes: u64,
+}
+
 /// What became of a submission: `GET /seq/v1/submissions/{hash}` of a validator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -4,6 +4,7 @@ use crate::chain::{ChainClient, ChainError};
 use crate::files::Files;
 use crate::gateway::{Gateway, GatewayError};
 use crate::jobs::Jobs;
+use crate::rollup::{RollupError, Rollups};
 use crate::wallet::Wallet;
 use alloy_primitives::Address;
 use protocol::api::ProviderInfo;
@@ -82,6 +83,14 @@ impl Client {
     /// What `wallet`'s account can do with jobs.
     pub fn jobs(&self, wallet: &Wallet) -> Jobs {
         Jobs::new(self.chain.clone(), self.gateway.clone(), self.files.clone(), wallet.clone())
+    }
+
+    /// The sequencer as the operator of a namespace sees it.
+    ///
+    /// # Errors
+    /// When the network is known without its validators.
+    pub fn rollups(&self) -> Result<Rollups, RollupError> {
+        Rollups::new(self)
     }
 
     /// Compute providers, as the gateway reads them from the chain.

@@ -6,6 +6,7 @@ use crate::files::FilesError;
 use crate::gateway::GatewayError;
 use crate::jobs::{BundleError, EditError, JobsError, LogsError, OutputsError, PrepareError, RunError};
 use crate::lane::SealError;
+use crate::rollup::RollupError;
 use crate::rpc::RpcError;
 use crate::wallet::WalletError;
 
@@ -72,6 +73,9 @@ pub enum Error {
     /// Outputs.
     #[error(transparent)]
     Outputs(#[from] OutputsError),
+    /// A namespace of the sequencer.
+    #[error(transparent)]
+    Rollup(#[from] RollupError),
 }
 
 impl Error {
@@ -91,6 +95,7 @@ impl Error {
             Self::Seal(error) => of_seal(error),
             Self::Logs(error) => of_logs(error),
             Self::Outputs(error) => of_outputs(error),
+            Self::Rollup(error) => of_rollup(error),
         }
     }
 
@@ -112,7 +117,8 @@ impl Error {
             | Self::Jobs(JobsError::Gateway(error))
             | Self::Logs(LogsError::Gateway(error))
             | Self::Logs(LogsError::Outputs(OutputsError::Files(FilesError::Gateway(error))))
-            | Self::Outputs(OutputsError::Files(FilesError::Gateway(error))) => Some(error),
+            | Self::Outputs(OutputsError::Files(FilesError::Gateway(error)))
+            | Self::Rollup(RollupError::Validator(error)) => Some(error),
             _ => None,
         }
     }
@@ -132,6 +138,17 @@ fn of_connect(error: &ConnectError) -> Kind {
         ConnectError::Gateway(error) => of_gateway(error),
         ConnectError::Chain(error) => of_chain(error),
         ConnectError::WrongChain { .. } => Kind::Invalid,
+    }
+}
+
+fn of_rollup(error: &RollupError) -> Kind {
+    match error {
+        RollupError::Committee(_) => Kind::Invalid,
+        RollupError::Validator(error) => of_gateway(error),
+        RollupError::Chain(error) => of_chain(error),
+        RollupError::Untrue { .. } => Kind::Untrue,
+        RollupError::NotCommitted(_) => Kind::NotFound,
+        RollupError::NoAnchor { .. } => Kind::TimedOut,
     }
 }
 

@@ -250,18 +250,27 @@ impl Gateway {
         self.request(Method::POST, "/v1/files").header("content-type", CAR_TYPE).timeout(PUT_TIMEOUT)
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.json(self.request(Method::GET, path).timeout(http::REQUEST_TIMEOUT)).await
     }
 
-    async fn post<B: serde::Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T> {
+    /// A `GET` whose answer may be larger than what a gateway sends.
+    pub(crate) async fn get_up_to<T: DeserializeOwned>(&self, path: &str, bytes_max: usize) -> Result<T> {
+        self.json_up_to(self.request(Method::GET, path).timeout(http::REQUEST_TIMEOUT), bytes_max).await
+    }
+
+    pub(crate) async fn post<B: serde::Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T> {
         self.json(self.request(Method::POST, path).timeout(http::REQUEST_TIMEOUT).json(body)).await
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        self.json_up_to(request, http::JSON_BYTES_MAX).await
+    }
+
+    async fn json_up_to<T: DeserializeOwned>(&self, request: RequestBuilder, bytes_max: usize) -> Result<T> {
         let response = self.answer(request).await?;
         let (url, status) = (response.url().to_string(), response.status().as_u16());
-        let body = http::read_body(response, http::JSON_BYTES_MAX).await;
+        let body = http::read_body(response, bytes_max).await;
         let body = body.map_err(|source| GatewayError::Body { url: url.clone(), source })?;
         serde_json::from_slice(&body).map_err(|e| GatewayError::Malformed { url, status, reason: e.to_string() })
     }

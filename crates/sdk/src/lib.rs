@@ -23,6 +23,9 @@
 //! # }
 //! ```
 //!
+//! A rollup reads its namespace of the sequencer with proofs that are checked here, and knows what it owes:
+//! [`rollup::Rollups`].
+//!
 //! The gateway carries data and is not trusted for content: blocks are checked against CIDs, receipts and commitments
 //! against the chain, and no file key ever leaves this machine except wrapped to an account that the chain names. The RPC
 //! is trusted for what contracts answer; headers and account proofs can be checked ([`ChainClient::proved_account`]).
@@ -39,6 +42,7 @@ mod http;
 pub mod jobs;
 pub mod lane;
 pub mod revert;
+pub mod rollup;
 pub mod rpc;
 pub mod sse;
 pub mod wallet;
@@ -54,4 +58,5 @@ pub use http::BodyError;
 pub use jobs::Jobs;
 pub use lane::SealError;
 pub use protocol;
+pub use rollup::{RollupError, Rollups};
 pub use wallet::{AccountChoice, Wallet, WalletError};

@@ -6,8 +6,8 @@
 use alloy_primitives::Bytes;
 use alloy_sol_types::{Panic, Revert as RevertString, SolError, SolInterface};
 use protocol::abi::{
-    IEscrow, IFeeVault, IJobMarket, IProviderRegistry, IRandomness, IReputation, ISlashingCourt, IStakeManager,
-    IValidatorRegistry, IWAKE,
+    IEscrow, IFeeVault, IJobMarket, IProviderRegistry, IRandomness, IReputation, IRollupRegistry, ISlashingCourt,
+    IStakeManager, IValidatorRegistry, IWAKE,
 };
 use std::fmt;
 
@@ -102,6 +102,7 @@ fn named(data: &[u8]) -> Option<String> {
         IRandomness::IRandomnessErrors,
         IReputation::IReputationErrors,
         IFeeVault::IFeeVaultErrors,
+        IRollupRegistry::IRollupRegistryErrors,
         IWAKE::IWAKEErrors,
         standard::Standard::StandardErrors,
     );

@@ -6,6 +6,8 @@
 //! namespace that they share.
 
 use crate::block::transaction_hash;
+use crate::limits::ENTRY_OVERHEAD_BYTES;
+use crate::payload::{entry_bytes, transaction_bytes};
 use bytes::Bytes;
 use proof::bundle::{Position, bundle_hash};
 use std::collections::{BTreeMap, HashSet};
@@ -90,6 +92,27 @@ impl Entry {
     /// The bytes of its transactions, in order.
     pub fn payloads(&self) -> impl ExactSizeIterator<Item = &Bytes> + Clone {
         self.transactions.iter().map(Transaction::payload)
+    }
+
+    /// Bytes that it takes in a payload, tables included.
+    pub fn payload_bytes(&self) -> usize {
+        entry_bytes(self.transactions.iter().map(Transaction::bytes))
+    }
+
+    /// Bytes that the transactions at these positions would take in a payload if the namespace had no others.
+    pub fn bytes_at(&self, positions: &[usize]) -> usize {
+        entry_bytes(positions.iter().filter_map(|position| self.transactions.get(*position)).map(Transaction::bytes))
+    }
+
+    /// Those of these positions, from the first on, whose transactions take at most so many bytes in a payload, tables
+    /// included.
+    pub fn fitting(&self, positions: impl Iterator<Item = usize>, bytes_max: usize) -> Vec<usize> {
+        let mut bytes = ENTRY_OVERHEAD_BYTES;
+        let fits = |position: &usize| {
+            bytes += self.transactions.get(*position).map_or(0, |transaction| transaction_bytes(transaction.bytes()));
+            bytes <= bytes_max
+        };
+        positions.take_while(fits).collect()
     }
 
     /// Hashes of its transactions, in order.

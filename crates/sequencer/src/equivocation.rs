@@ -147,10 +147,10 @@ fn split<A: ReadExt, B: ReadExt>(both: &impl Encode) -> Option<(A, B)> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::committee::{EPOCH, namespace};
+    use crate::committee::namespace;
     use crate::testing::{CHAIN_ID, child, entry, genesis, keys, proposal, signer};
     use commonware_consensus::simplex::types::Proposal;
-    use commonware_consensus::types::{Round, View};
+    use commonware_consensus::types::{Epoch, Round, View};
     use commonware_cryptography::Signer as _;
 
     /// Two blocks of the same view.
@@ -161,7 +161,7 @@ pub(crate) mod tests {
     fn activities(seat: u64) -> [Activity; 3] {
         let [a, b] = fork().map(|proposal| Notarize::sign(&signer(seat), proposal).unwrap());
         let [c, d] = fork().map(|proposal| Finalize::sign(&signer(seat), proposal).unwrap());
-        let nullify = Nullify::sign::<Digest>(&signer(seat), Round::new(EPOCH, View::new(1))).unwrap();
+        let nullify = Nullify::sign::<Digest>(&signer(seat), Round::new(Epoch::zero(), View::new(1))).unwrap();
         [
             Activity::ConflictingNotarize(ConflictingNotarize::new(a, b)),
             Activity::ConflictingFinalize(ConflictingFinalize::new(c.clone(), d)),

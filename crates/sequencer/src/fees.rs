@@ -3,21 +3,35 @@
 //! Every namespace has a base fee of its own, in wei per byte. A block charges each of its namespaces for the bytes that
 //! it takes in the payload, at the fee before the block; then the fee moves by at most an eighth: up if the namespace
 //! took more than its target, down if less, also while it is silent. So whoever crowds pays more for it, and nobody else
-//! does. Namespace 1 pays gas on its own chain and owes nothing here.
+//! does. Namespace 1 pays gas on its own chain and owes nothing here; namespace 0 is the protocol's and has no account.
 //!
 //! Transactions are opaque, so nothing can be taken from whoever sent one: a fee is a debt of the namespace, and an
 //! account of it is kept for as long as it is among the [`ACCOUNTS_MAX`] that were used last. Accounts that are
-//! forgotten are summed up, so that nothing is lost from the total.
+//! forgotten are summed up, so that nothing is lost from the total; one that comes back begins anew, and says since when.
+//!
+//! The block that opens an epoch commits to the accounts after the block before it ([`proof::account`]), and everybody
+//! who votes recomputes that: so a namespace proves to its users, and to `RollupRegistry`, what it owes.
 //! Source: EIP-1559 for the step.
+
+mod kept;
+mod ledger;
+
+pub use kept::KeptError;
+pub use ledger::Committed;
+pub(crate) use ledger::Ledger;
 
 use crate::content::Entry;
 use crate::limits::BLOCK_PAYLOAD_BYTES_MAX;
 use crate::payload::{Payload, entry_bytes};
+use crate::system::SYSTEM;
 use bytes::Bytes;
+pub use proof::account::Account;
+use proof::account::{AccountProof, accounts_root};
+use proof::merkle::Tree;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Namespaces with an account.
-pub const ACCOUNTS_MAX: usize = 65_536;
+pub const ACCOUNTS_MAX: usize = proof::account::ACCOUNTS_MAX as usize;
 /// A base fee moves by at most this part of itself in a block.
 pub const STEP: u64 = 8;
 /// Namespace that pays elsewhere.
@@ -37,21 +51,6 @@ impl Default for Pricing {
     fn default() -> Self {
         Self { target_bytes: 256 * 1024, base_fee_min: 1_000_000_000 }
     }
-}
-
-/// What a namespace used and owes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Account {
-    /// Transactions ordered.
-    pub transactions: u64,
-    /// Bytes that they took in payloads, tables included.
-    pub bytes: u64,
-    /// Fees for them, in wei; never more than `u128::MAX`.
-    pub owed: u128,
-    /// Base fee after the block of `height`, in wei per byte; it stops at `u64::MAX`.
-    base_fee: u64,
-    /// Newest block with transactions of the namespace.
-    pub height: u64,
 }
 
 /// A block is not the next one, or the prices make no sense.
@@ -117,6 +116,14 @@ impl Pricing {
     }
 }
 
+impl Default for Accounts {
+    /// The accounts at genesis under the prices of the network.
+    fn default() -> Self {
+        let (accounts, used, forgotten) = Default::default();
+        Self { pricing: Pricing::default(), height: 0, accounts, used, forgotten }
+    }
+}
+
 impl Accounts {
     /// The accounts at genesis.
     pub fn new(pricing: Pricing) -> Result<Self, FeeError> {
@@ -124,13 +131,47 @@ impl Accounts {
         if base_fee_min == 0 || !(1..=BLOCK_PAYLOAD_BYTES_MAX as u64).contains(&target_bytes) {
             return Err(FeeError::Pricing { target_bytes, base_fee_min });
         }
-        let (accounts, used, forgotten) = Default::default();
-        Ok(Self { pricing, height: 0, accounts, used, forgotten })
+        Ok(Self { pricing, ..Self::default() })
     }
 
     /// Newest block that is counted.
     pub fn height(&self) -> u64 {
         self.height
+    }
+
+    /// How fees are set.
+    pub fn pricing(&self) -> Pricing {
+        self.pricing
+    }
+
+    /// Whether no namespace has an account.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// What the block that opens an epoch after this one commits to; `None` without any account.
+    pub fn root(&self) -> Option<[u8; 32]> {
+        (!self.is_empty()).then(|| self.root_of(&self.tree()))
+    }
+
+    fn tree(&self) -> Tree {
+        proof::account::tree(self.accounts.values().copied())
+    }
+
+    fn root_of(&self, tree: &Tree) -> [u8; 32] {
+        accounts_root(self.accounts.len() as u32, &tree.root()).0
+    }
+
+    /// The account of `namespace` with its place in `tree`, which is the one of these accounts.
+    fn prove(&self, tree: &Tree, namespace: u64) -> Option<AccountProof> {
+        let account = *self.accounts.get(&namespace)?;
+        let index = self.accounts.range(..namespace).count();
+        Some(AccountProof {
+            accounts: self.accounts.len() as u32,
+            index: index as u32,
+            path: tree.path(index),
+            account,
+        })
     }
 
     /// Counts the next final block.
@@ -139,7 +180,8 @@ impl Accounts {
         if height != expected {
             return Err(FeeError::Order { found: height, expected });
         }
-        payload.entries().iter().for_each(|entry| self.charge(height, entry));
+        let counted = payload.entries().iter().filter(|entry| entry.namespace() != SYSTEM);
+        counted.for_each(|entry| self.charge(height, entry));
         self.height = height;
         Ok(())
     }
@@ -147,7 +189,7 @@ impl Accounts {
     /// What `namespace` pays for each byte in the next block, in wei.
     pub fn base_fee(&self, namespace: u64) -> u64 {
         match self.accounts.get(&namespace) {
-            _ if namespace == FREE => 0,
+            _ if namespace == FREE || namespace == SYSTEM => 0,
             Some(account) => self.pricing.after_silence(account.base_fee, self.height - account.height),
             None => self.pricing.base_fee_min,
         }
@@ -166,7 +208,7 @@ impl Accounts {
     /// Transactions, bytes and debts of all namespaces since genesis, those without an account included.
     pub fn total(&self) -> Account {
         let mut total = Account { height: self.height, ..self.forgotten };
-        self.accounts.values().for_each(|account| total.add(account));
+        self.accounts.values().for_each(|account| add(&mut total, account));
         total
     }
 
@@ -174,15 +216,17 @@ impl Accounts {
         let namespace = entry.namespace();
         let bytes = entry_bytes(entry.payloads().map(Bytes::len)) as u64;
         let base_fee = self.base_fee(namespace);
-        let account = self.accounts.entry(namespace).or_default();
+        let opened = Account { namespace, since: height, ..Account::default() };
+        let account = self.accounts.entry(namespace).or_insert(opened);
         self.used.remove(&(account.height, namespace));
         self.used.insert((height, namespace));
-        account.add(&Account {
+        let charged = Account {
             transactions: entry.transactions().len() as u64,
             bytes,
             owed: u128::from(bytes) * u128::from(base_fee),
             ..Account::default()
-        });
+        };
+        add(account, &charged);
         (account.height, account.base_fee) = (height, self.pricing.after(base_fee, bytes));
         if self.accounts.len() > ACCOUNTS_MAX {
             self.forget_oldest();
@@ -194,17 +238,16 @@ impl Accounts {
         if let Some((_, namespace)) = self.used.pop_first()
             && let Some(account) = self.accounts.remove(&namespace)
         {
-            self.forgotten.add(&account);
+            add(&mut self.forgotten, &account);
         }
     }
 }
 
-impl Account {
-    fn add(&mut self, other: &Account) {
-        self.transactions = self.transactions.saturating_add(other.transactions);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.owed = self.owed.saturating_add(other.owed);
-    }
+/// Adds what was used and is owed. A sum stops at the largest number of its type, after more coin than there is.
+fn add(account: &mut Account, other: &Account) {
+    account.transactions = account.transactions.saturating_add(other.transactions);
+    account.bytes = account.bytes.saturating_add(other.bytes);
+    account.owed = account.owed.saturating_add(other.owed);
 }
 
 #[cfg(test)]

@@ -24,9 +24,10 @@ pub const TRANSACTIONS_MAX: usize = proof::namespace::TRANSACTIONS_MAX as usize;
 /// Bundles in one block.
 pub const BUNDLES_MAX: usize = proof::bundle::BUNDLES_MAX as usize;
 
-/// Transactions of the protocol itself in one block: certificates of votes, evidence, the next committee, records of the
+/// Transactions of the protocol itself in one block: a root of accounts, certificates of votes, evidence, the next committee, records of the
 /// encrypted lane and what was opened in it.
-pub const SYSTEM_TRANSACTIONS_MAX: usize = crate::ffg::CERTIFICATES_PER_BLOCK_MAX
+pub const SYSTEM_TRANSACTIONS_MAX: usize = 1
+    + crate::ffg::CERTIFICATES_PER_BLOCK_MAX
     + EVIDENCE_PER_BLOCK_MAX
     + 1
     + LANE_RECORDS_MAX
@@ -40,6 +41,7 @@ pub const EVIDENCE_PER_BLOCK_MAX: usize = 4;
 
 /// Bytes that the protocol itself takes in a payload: what users' transactions leave free.
 pub const SYSTEM_BYTES_MAX: usize = ENTRY_OVERHEAD_BYTES
+    + (1 + 32 + 4)
     + crate::ffg::CERTIFICATES_PER_BLOCK_MAX * (1 + proof::checkpoint::CERTIFICATE_BYTES_MAX + 4)
     + EVIDENCE_PER_BLOCK_MAX * (1 + proof::checkpoint::EVIDENCE_BYTES_MAX + 4)
     + (1 + crate::committees::ANNOUNCEMENT_BYTES_MAX + 4)
@@ -121,6 +123,10 @@ pub const LIFETIME_BLOCKS_DEFAULT: u64 = 3_000;
 
 /// Longest wait that a submission may ask for, in blocks.
 pub const LIFETIME_BLOCKS_MAX: u64 = 15_000;
+
+/// Final blocks after which the accounts of namespaces are written to the disk again; after a crash as many are counted
+/// once more, and those of one epoch.
+pub const ACCOUNTS_KEPT_BLOCKS: u64 = 1_024;
 
 /// Expired and rejected submissions remembered.
 pub const ENDED_SUBMISSIONS_MAX: usize = 65_536;

@@ -10,6 +10,7 @@ use crate::block::Block;
 use crate::committee::check_link;
 use crate::committees::{Announcement, Candidates, Committees, Schedule};
 use crate::content::{Content, Entry};
+use crate::fees::Ledger;
 use crate::finality::JudgeError;
 use crate::finality::desk::{Desk, Stake};
 use crate::keys::ValidatorKeys;
@@ -48,6 +49,8 @@ pub(crate) struct Core {
     pub desk: Arc<Desk>,
     /// The encrypted lane, if the network has one.
     pub lane: Option<Arc<LaneDesk>>,
+    /// What namespaces owe.
+    pub ledger: Ledger,
     /// Least time between two blocks.
     pub pace: Duration,
     /// Bytes that the payload of a proposal may have.
@@ -188,6 +191,13 @@ impl Core {
         if let Some(turn) = &turn {
             system.lane = turn.records(proposal.taken, proposal.included);
         }
+        system.accounts = match self.ledger.commitment(&ancestors, height) {
+            Ok(root) => root,
+            Err(error) => {
+                tracing::error!(height, %error, "cannot propose: the accounts do not end at the parent");
+                return None;
+            }
+        };
         let payload = match Payload::new(with_system(proposal.content, system.encode())) {
             Ok(payload) => payload,
             Err(error) => {
@@ -248,6 +258,9 @@ impl Core {
         let schedule = self.committees.after(&ancestors);
         if let Err(reason) = check_order(&schedule, parent, block, round) {
             return Verdict::Invalid(reason);
+        }
+        if let Err(error) = self.ledger.judge(&ancestors, block) {
+            return Verdict::Invalid(error.to_string());
         }
         let laned = match self.judge_lane(&ancestors, block) {
             Ok(laned) => laned,
@@ -343,6 +356,7 @@ impl Core {
             self.keep_seats(block);
         }
         self.desk.deliver(block, &self.stake_after(block))?;
+        self.ledger.deliver(block).map_err(|reason| format!("accounts after block {}: {reason}", block.height))?;
         self.lane.as_ref().map_or(Ok(()), |lane| lane.deliver(block))?;
         if is_new {
             self.take_announcement(block);

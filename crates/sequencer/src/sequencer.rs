@@ -2,7 +2,8 @@
 //!
 //! Every validator has its own thread with its own runtime, its own directory and its own port, so that several live
 //! in one process as they would in several. The directory holds `lock`, `history.redb` (final blocks), `consensus/`
-//! (the engine's write-ahead log, which keeps it from voting twice), `submissions.log` and `evidence.jsonl`. Two processes never share it.
+//! (the engine's write-ahead log, which keeps it from voting twice), `submissions.log`, `accounts.kept` and
+//! `evidence.jsonl`. Two processes never share it.
 
 use crate::application::Application;
 use crate::block::Block;
@@ -10,6 +11,7 @@ use crate::committee::Committee;
 use crate::committees::{Candidates, Committees, Schedule};
 use crate::engine::{self, Setup};
 use crate::evidence::EvidenceLog;
+use crate::fees::{Accounts, Committed, Ledger};
 use crate::ffg::{ParametersError, TrustError};
 use crate::finality::desk::{Desk, REPLAYED_EPOCHS};
 use crate::finality::{KeptCheckpoint, Tracker};
@@ -295,7 +297,7 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
         return Err(StartError::ApplicationAhead { application, stored, path: history.path().to_owned() });
     }
     let laned = core.lane.as_ref().map_or(u64::MAX, |lane| lane.height());
-    let behind = application.min(core.desk.height()).min(laned);
+    let behind = application.min(core.desk.height()).min(core.ledger.height()).min(laned);
     let first = (behind + 1).min(first_remembered(history, stored)?);
     core.desk.heard_of_tip(stored);
     for height in first..=stored {
@@ -468,6 +470,7 @@ pub(crate) fn prepare(
         mempool: Arc::new(mempool),
         desk,
         lane,
+        ledger: Ledger::open(&directory, genesis.digest(), epoch_blocks),
         pace: Duration::from_millis(block_millis),
         proposal_bytes: limits.proposal_bytes(),
         gate: RwLock::new(()),
@@ -716,6 +719,16 @@ impl Sequencer {
     pub fn links(&self, from: u64, max: usize) -> Result<LinkPage, FinalizedError> {
         let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
         Ok(history.links(from, max)?)
+    }
+
+    /// What namespaces owe after the newest block that the application has taken.
+    pub fn accounts(&self) -> Result<Arc<Accounts>, FinalizedError> {
+        Ok(self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.core.ledger.accounts())
+    }
+
+    /// The accounts that the last block which opened an epoch commits to; `None` before the first one.
+    pub fn committed_accounts(&self) -> Result<Option<Arc<Committed>>, FinalizedError> {
+        Ok(self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.core.ledger.committed())
     }
 
     /// Evidence against voters on disk, at most `max`. Reads the disk.

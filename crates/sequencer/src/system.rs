@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! transaction = 1 ‖ certificate of votes, or 2 ‖ evidence against a voter, or 3 ‖ announcement of the next committee, or a
-//! record of the encrypted lane (4), or 5 ‖ equivocation of a consensus key
+//! record of the encrypted lane (4), or 5 ‖ equivocation of a consensus key, or 8 ‖ root of accounts
 //! ```
-//! They are encoded as in [`proof::checkpoint`], [`Announcement`], [`proof::lane`] and [`Equivocation`]. What may stand there depends
-//! on the blocks before, see [`Tracker::judge`](crate::finality::Tracker::judge) and
-//! [`Schedule::check`](crate::committees::Schedule::check).
+//! They are encoded as in [`proof::checkpoint`], [`Announcement`], [`proof::lane`], [`Equivocation`] and [`proof::account`]; the
+//! root of accounts comes first if it is there. What may stand there depends on the blocks before, see
+//! [`Tracker::judge`](crate::finality::Tracker::judge), [`Schedule::check`](crate::committees::Schedule::check) and
+//! [`fees`](crate::fees).
 
 use crate::committees::{Announcement, AnnouncementError};
 use crate::content::Transaction;
@@ -25,16 +26,20 @@ const VOTES: u8 = 1;
 const EVIDENCE: u8 = 2;
 const COMMITTEE: u8 = 3;
 const EQUIVOCATION: u8 = 5;
+const ACCOUNTS: u8 = proof::account::COMMITMENT_TAG;
 
 /// Namespace 0 of a block is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SystemError {
-    /// Neither votes nor evidence nor a committee nor a record of the lane nor an equivocation.
+    /// None of the kinds there are, or accounts that do not come first.
     #[error(
         "system transaction {0} is neither votes (1) nor evidence (2) nor a committee (3) nor a record of the encrypted \
-         lane (4) nor an equivocation (5)"
+         lane (4) nor an equivocation (5) nor, as number 0, accounts (8)"
     )]
     Kind(usize),
+    /// A root of accounts of the wrong length.
+    #[error("the root of accounts has {0} bytes, it should have 32")]
+    Accounts(usize),
     /// Votes that do not decode.
     #[error(transparent)]
     Votes(#[from] CertificateError),
@@ -71,7 +76,7 @@ pub enum Offender {
     Consensus([u8; CONSENSUS_KEY_BYTES]),
 }
 
-/// Votes, evidence and records of the lane in one block, each in order, and the committee that it announces.
+/// What the protocol itself says in one block, each kind in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct System {
     /// Certificates of votes, at most [`CERTIFICATES_PER_BLOCK_MAX`].
@@ -84,6 +89,8 @@ pub struct System {
     pub lane: Vec<Record>,
     /// Equivocations of consensus keys.
     pub equivocations: Vec<Equivocation>,
+    /// Root over the accounts of namespaces after the block before, where the block opens an epoch.
+    pub accounts: Option<[u8; 32]>,
 }
 
 impl System {
@@ -100,6 +107,9 @@ impl System {
                     limit("announcements of a committee", 1 + usize::from(repeated), 1)?;
                 }
                 Some((&LANE, _)) => system.lane.push(Record::decode(transaction.payload())?),
+                Some((&ACCOUNTS, root)) if number == 0 => {
+                    system.accounts = Some(root.try_into().map_err(|_| SystemError::Accounts(root.len()))?);
+                }
                 _ => return Err(SystemError::Kind(number)),
             }
             limit("certificates of votes", system.votes.len(), CERTIFICATES_PER_BLOCK_MAX)?;
@@ -121,16 +131,17 @@ impl System {
         }
     }
 
-    /// The transactions: votes, evidence, equivocations, the committee, records of the lane. An announcement that has no encoding is
+    /// The transactions: accounts, votes, evidence, equivocations, the committee, records of the lane. An announcement that has no encoding is
     /// left out.
     pub fn encode(&self) -> Vec<Bytes> {
         let tagged = |tag: u8, body: Vec<u8>| Bytes::from([&[tag][..], &body].concat());
         let votes = self.votes.iter().map(|votes| tagged(VOTES, votes.encode()));
+        let accounts = self.accounts.iter().map(|root| tagged(ACCOUNTS, root.to_vec()));
         let evidence = self.evidence.iter().map(|evidence| tagged(EVIDENCE, evidence.encode()));
         let committee = self.committee.as_ref().and_then(Announcement::encode).map(|bytes| tagged(COMMITTEE, bytes));
         let lane = self.lane.iter().map(|record| record.encode().into());
         let equivocations = self.equivocations.iter().map(|both| tagged(EQUIVOCATION, both.encode()));
-        votes.chain(evidence).chain(equivocations).chain(committee).chain(lane).collect()
+        accounts.chain(votes).chain(evidence).chain(equivocations).chain(committee).chain(lane).collect()
     }
 
     /// Whom the evidence is against, in its order.
@@ -146,6 +157,7 @@ impl System {
             && self.equivocations.is_empty()
             && self.committee.is_none()
             && self.lane.is_empty()
+            && self.accounts.is_none()
     }
 }
 
@@ -178,6 +190,7 @@ mod tests {
         assert_eq!(read(&[EVIDENCE]), Err(SystemError::Evidence(EvidenceError::Encoding(0))));
         assert_eq!(read(&[COMMITTEE, 9]), Err(SystemError::Announcement(AnnouncementError(1))));
         assert_eq!(read(&[EQUIVOCATION]), Err(SystemError::Equivocation(EquivocationError::Encoding(0))));
+        assert_eq!(read(&[ACCOUNTS, 1, 2]), Err(SystemError::Accounts(2)));
         assert_eq!(System::read(&Payload::new(Content::default()).unwrap()), Ok(System::default()));
     }
 
@@ -192,5 +205,14 @@ mod tests {
             System::read(&payload(vec![one.clone(), one])),
             Err(SystemError::TooMany { what, found: 2, limit: 1 })
         );
+    }
+
+    #[test]
+    fn accounts_come_first_and_once() {
+        let system = System { accounts: Some([7; 32]), ..System::default() };
+        let encoded = system.encode();
+        assert_eq!(System::read(&payload(encoded.clone())), Ok(system));
+        let twice = vec![encoded[0].clone(), encoded[0].clone()];
+        assert_eq!(System::read(&payload(twice)), Err(SystemError::Kind(1)));
     }
 }

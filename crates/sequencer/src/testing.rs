@@ -6,6 +6,7 @@ use crate::certificate::{Certificate, Finalization};
 use crate::committee::Committee;
 use crate::committees::{Candidates, Committees, Schedule};
 use crate::content::{Content, Entry};
+use crate::fees::Ledger;
 use crate::finality::Tracker;
 use crate::finality::desk::Desk;
 use crate::history::History;
@@ -117,6 +118,7 @@ pub fn core(pace: Duration) -> Arc<Core> {
         application: Arc::new(OrderOnly::default()),
         lane: None,
         mempool: Arc::new(Mempool::new(limits)),
+        ledger: Ledger::open(directory.path(), [0; 32], 4),
         pace,
         proposal_bytes: limits.proposal_bytes(),
         gate: RwLock::new(()),

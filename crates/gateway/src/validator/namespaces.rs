@@ -6,7 +6,7 @@ use crate::extract::{Height, Named, NamedPair, Namespace, Parameters};
 use crate::problem::Reply;
 use axum::Json;
 use axum::extract::State;
-use protocol::api::{NamespaceBlock, NamespacePage};
+use protocol::api::{NamespaceAccount, NamespaceBlock, NamespaceFee, NamespacePage};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -60,6 +60,26 @@ pub(crate) async fn proofs(
         blocks.push(block);
     }
     Ok(blocks)
+}
+
+/// What it used and owes, with a proof of what the last epoch opened with.
+pub(super) async fn account(
+    State(node): State<Node>,
+    Named(Namespace(namespace)): Named<Namespace>,
+    query: Parameters,
+) -> Reply<Json<NamespaceAccount>> {
+    query.only(&[])?;
+    Ok(Json(node.backend.account(namespace).await?))
+}
+
+/// What a byte costs in the next block.
+pub(super) async fn fee(
+    State(node): State<Node>,
+    Named(Namespace(namespace)): Named<Namespace>,
+    query: Parameters,
+) -> Reply<Json<NamespaceFee>> {
+    query.only(&[])?;
+    Ok(Json(node.backend.fee(namespace).await?))
 }
 
 /// Waits until `height` is final; returns the newest final one.

@@ -7,9 +7,9 @@ use cid::Cid;
 use gateway::backend::{Answer, FinalBlock, ShardBackend, Submission, ValidatorBackend};
 use gateway::problem;
 use protocol::api::{
-    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, LinkPage, NamespaceBlock,
-    Problem, ShardNodeInfo, SubmissionPlace, SubmissionReceipt, SubmissionState, SubmissionStatus, ValidatorStatus,
-    VotedLink,
+    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, LinkPage,
+    NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ShardNodeInfo, SubmissionPlace, SubmissionReceipt,
+    SubmissionState, SubmissionStatus, ValidatorStatus, VotedLink,
 };
 use protocol::content::sha256;
 use std::collections::BTreeMap;
@@ -212,6 +212,15 @@ impl ValidatorBackend for Seat {
     async fn links(&self, from: u64, max: usize) -> Answer<LinkPage> {
         let link = |epoch| VotedLink { epoch, link: vec![epoch as u8].into() };
         Ok(LinkPage { links: (from..5).take(max).map(link).collect(), electorates: vec![] })
+    }
+
+    async fn account(&self, namespace: u64) -> Answer<NamespaceAccount> {
+        let owed = alloy_primitives::U256::from(u128::MAX);
+        Ok(NamespaceAccount { namespace, height: self.height(), base_fee: 5, owed, ..NamespaceAccount::default() })
+    }
+
+    async fn fee(&self, namespace: u64) -> Answer<NamespaceFee> {
+        Ok(NamespaceFee { namespace, height: self.height(), base_fee: 5, base_fee_min: 1, target_bytes: 9 })
     }
 
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock> {

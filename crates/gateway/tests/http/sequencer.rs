@@ -162,6 +162,21 @@ async fn a_page_of_a_namespace_has_every_height_and_ends_where_it_is_final() {
 }
 
 #[tokio::test]
+async fn a_namespace_asks_what_it_owes_and_what_a_byte_costs() {
+    let site = Site::new().await;
+    site.seat.order();
+    let account: Value = site.get("/seq/v1/namespaces/7/account").await.json().await.unwrap();
+    assert_eq!((&account["namespace"], &account["height"], &account["base_fee"]), (&json!(7), &json!(1), &json!(5)));
+    assert_eq!(account["owed"], json!(u128::MAX.to_string()), "no digit is lost");
+    assert_eq!((account.get("since"), account.get("committed")), (None, None));
+    let fee: Value = site.get("/seq/v1/namespaces/7/fee").await.json().await.unwrap();
+    assert_eq!(fee, json!({ "namespace": 7, "height": 1, "base_fee": 5, "base_fee_min": 1, "target_bytes": 9 }));
+    for path in ["/seq/v1/namespaces/x/account", "/seq/v1/namespaces/-1/fee", "/seq/v1/namespaces/7/fee?at=2"] {
+        assert_eq!(site.get(path).await.status(), 400, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_socket_takes_batches_and_another_tells_of_blocks() {
     let site = Site::new().await;
     let mut submit = site.socket("/seq/v1/submit-stream").await;

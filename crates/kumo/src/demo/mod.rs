@@ -5,6 +5,7 @@
 
 mod job;
 pub mod report;
+mod rollup;
 mod steps;
 
 use crate::dev::DevNetwork;
@@ -51,5 +52,5 @@ async fn script(narrator: &mut Narrator, settings: Settings, running: &mut Optio
     let view = narrator.step("paid", job::paid(&consumer, &hired, &before)).await;
     before.report(&consumer, narrator).await?;
     narrator.job(view?);
-    narrator.step("rollup", steps::rollup(&consumer)).await
+    narrator.step("rollup", rollup::rollup(network, &consumer)).await
 }

@@ -1,9 +1,9 @@
-//! The steps about the network, the wallet, the storage and the rollup.
+//! The steps about the network, the wallet and the storage.
 
 use super::report::Narrator;
 use crate::dev::DevNetwork;
 use crate::roles;
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, U256};
 use cid::Cid;
 use cli::ake;
 use eyre::{Context as _, Result, ensure, eyre};
@@ -20,10 +20,6 @@ use std::time::{Duration, Instant};
 
 /// UCI "Optical Recognition of Handwritten Digits", 1,797 images of 8×8 (E. Alpaydin and C. Kaynak, CC BY 4.0).
 pub const DIGITS: &[u8] = include_bytes!("../../../../examples/digits/digits.csv");
-/// Namespace of the demo's rollup.
-const ROLLUP: u64 = 7_001;
-/// Transactions of the demo's rollup.
-const ROLLUP_TRANSACTIONS: usize = 20;
 /// How long a step waits for what it expects.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Pause between two looks.
@@ -120,36 +116,6 @@ async fn read_elsewhere(network: &DevNetwork, consumer: &Consumer, cid: &Cid) ->
     };
     role.stop().await;
     Ok(read?)
-}
-
-/// Orders transactions of a second namespace and reads them back.
-pub async fn rollup(consumer: &Consumer) -> Result<((), String)> {
-    let payloads: Vec<Bytes> = (0..ROLLUP_TRANSACTIONS)
-        .map(|n| Bytes::from(format!("transfer {n} of the demo rollup").into_bytes()))
-        .collect();
-    for payload in &payloads {
-        consumer.gateway.submit(ROLLUP, payload.clone()).await?;
-    }
-    let begin = Instant::now();
-    let found = loop {
-        let found = consumer.gateway.namespace_transactions(ROLLUP, 0, ROLLUP_TRANSACTIONS + 1).await?;
-        if found.len() >= ROLLUP_TRANSACTIONS || begin.elapsed() > PATIENCE {
-            break found;
-        }
-        tokio::time::sleep(POLL).await;
-    };
-    ensure!(found.len() == ROLLUP_TRANSACTIONS, "{} of {ROLLUP_TRANSACTIONS} transactions were ordered", found.len());
-    ensure!(found.iter().all(|t| t.namespace == ROLLUP), "a transaction of another namespace was mixed in");
-    let mut ordered: Vec<&Bytes> = found.iter().map(|t| &t.payload).collect();
-    let mut sent: Vec<&Bytes> = payloads.iter().collect();
-    ordered.sort();
-    sent.sort();
-    ensure!(ordered == sent, "the payloads came back changed");
-    let (first, last) = (found[0].height, found[ROLLUP_TRANSACTIONS - 1].height);
-    let detail = format!(
-        "{ROLLUP_TRANSACTIONS} transactions of namespace {ROLLUP} ordered in blocks {first} to {last} and read back"
-    );
-    Ok(((), detail))
 }
 
 /// `kumo_supply`: every balance added up by the node.

@@ -10,20 +10,22 @@ use crate::seam::Settlement;
 use ::gateway::backend::{Answer, FinalBlock, Submission, ValidatorBackend};
 use ::gateway::client::ValidatorClient;
 use ::gateway::problem;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chain::{Chain, ChainConfig, ChainError};
 use eyre::{Context, Result, ensure, eyre};
 use protocol::api::{
-    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, LinkPage, NamespaceBlock,
-    Problem, SubmissionReceipt, SubmissionStatus, ValidatorStatus, VotedLink,
+    CertifiedBlock, CheckpointName, CommittedAccount, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint,
+    LinkPage, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, SubmissionReceipt, SubmissionStatus,
+    ValidatorStatus, VotedLink,
 };
 use protocol::network::{Network, Validator};
 use sequencer::committees::Term;
+use sequencer::fees::Pricing;
 use sequencer::{
-    Application as _, Block, Committee, Lifetime, Receipt, ReportError, Sequencer, SubmitError, TakeError,
-    ValidatorKeys,
+    Application as _, Block, Committee, FinalizedError, Lifetime, Receipt, ReportError, SYSTEM, Sequencer, SubmitError,
+    TakeError, ValidatorKeys,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -317,6 +319,40 @@ fn lifetime_of(blocks: Option<u64>) -> Answer<Lifetime> {
     Lifetime::new(blocks).ok_or_else(|| problem::bad_request("lifetime", blocks, format!("1 to {max} blocks")))
 }
 
+/// What a namespace used and owes, with the proof of what the last block that opened an epoch commits to.
+fn account(sequencer: &Sequencer, namespace: u64) -> Result<NamespaceAccount, FinalizedError> {
+    let accounts = sequencer.accounts()?;
+    let (height, base_fee) = (accounts.height(), accounts.base_fee(namespace));
+    let known = accounts.account(namespace).copied().unwrap_or_default();
+    Ok(NamespaceAccount {
+        namespace,
+        height,
+        base_fee,
+        since: (known.since != 0).then_some(known.since),
+        transactions: known.transactions,
+        bytes: known.bytes,
+        owed: U256::from(known.owed),
+        committed: committed(sequencer, namespace)?,
+    })
+}
+
+fn committed(sequencer: &Sequencer, namespace: u64) -> Result<Option<CommittedAccount>, FinalizedError> {
+    let Some(committed) = sequencer.committed_accounts()? else { return Ok(None) };
+    let (Some(account), Some((block, certificate))) =
+        (committed.prove(namespace), sequencer.block(committed.height())?)
+    else {
+        return Ok(None);
+    };
+    let Some(commitment) = block.payload.prove_transaction(SYSTEM, 0) else { return Ok(None) };
+    Ok(Some(CommittedAccount {
+        height: committed.height(),
+        header: block.header().encode().into(),
+        certificate: certificate.into(),
+        commitment: commitment.encode().into(),
+        account: account.encode().into(),
+    }))
+}
+
 #[async_trait]
 impl ValidatorBackend for Api {
     async fn status(&self) -> Answer<ValidatorStatus> {
@@ -392,6 +428,17 @@ impl ValidatorBackend for Api {
             }))
         });
         found.await?.ok_or_else(|| not_final(height, self.sequencer.height()))
+    }
+
+    async fn account(&self, namespace: u64) -> Answer<NamespaceAccount> {
+        self.read(move |sequencer| account(sequencer, namespace)).await
+    }
+
+    async fn fee(&self, namespace: u64) -> Answer<NamespaceFee> {
+        let accounts = self.sequencer.accounts().map_err(|error| problem::unavailable(error.to_string()))?;
+        let (pricing, base_fee) = (accounts.pricing(), accounts.base_fee(namespace));
+        let Pricing { target_bytes, base_fee_min } = pricing;
+        Ok(NamespaceFee { namespace, height: accounts.height(), base_fee, base_fee_min, target_bytes })
     }
 
     async fn finalized(&self, from: u64, max: usize, wait_millis: u64) -> Answer<FinalizedPage> {

@@ -54,6 +54,13 @@ fn the_settlement_chain_owes_nothing() {
 }
 
 #[test]
+fn the_protocol_has_no_account() {
+    let accounts = after(&[&[(0, 5_000), (7, 100)]]);
+    assert_eq!((accounts.base_fee(0), accounts.account(0)), (0, None));
+    assert_eq!(accounts.total().bytes, 100);
+}
+
+#[test]
 fn silence_lowers_a_fee_to_the_lowest_however_high_it_was() {
     let mut accounts = after(&[]);
     for height in 1..=400 {
@@ -100,15 +107,30 @@ fn accounts_are_bounded_and_the_total_loses_nothing() {
     }
     assert_eq!((accounts.accounts.len(), accounts.used.len()), (ACCOUNTS_MAX, ACCOUNTS_MAX));
     assert_eq!(accounts.from(0).next().unwrap().1.height, 3, "the oldest went first");
-    let total = accounts.total();
+    let again = accounts.height() + 1;
+    let (forgotten, total) = (2 + namespaces, accounts.total());
+    assert_eq!(accounts.account(forgotten), None);
+    accounts.apply(again, &block(&[(forgotten, 21)])).unwrap();
+    assert_eq!(accounts.account(forgotten).map(|account| (account.since, account.owed)), Some((again, 2_100)));
     let transactions = blocks * namespaces;
     assert_eq!((total.transactions, total.owed), (transactions, u128::from(transactions) * 21 * 100));
+}
+
+#[test]
+fn every_account_is_proven_under_the_root() {
+    let accounts = after(&[&[(1, 300), (7, 100), (9, 900)], &[(8, 50)]]);
+    let root = accounts.root().unwrap().into();
+    for (namespace, account) in accounts.from(0) {
+        assert_eq!(accounts.prove(&accounts.tree(), namespace).unwrap().verify(root), Ok(account));
+    }
+    assert_eq!(accounts.from(0).count(), 4);
+    assert_eq!((accounts.prove(&accounts.tree(), 2), after(&[]).root()), (None, None));
 }
 
 proptest! {
     #[test]
     fn the_total_is_what_the_blocks_charged(
-        sent in proptest::collection::vec(proptest::collection::btree_map(0u64..5, 21usize..4_000, 0..4), 0..60),
+        sent in proptest::collection::vec(proptest::collection::btree_map(1u64..6, 21usize..4_000, 0..4), 0..60),
     ) {
         let mut accounts = Accounts::new(PRICING).unwrap();
         let (mut owed, mut bytes) = (0, 0);
@@ -118,13 +140,81 @@ proptest! {
                 owed += u128::from(accounts.base_fee(*namespace)) * *taken as u128;
                 bytes += *taken as u64;
             }
-            let before: Vec<u64> = (0..5).map(|namespace| accounts.base_fee(namespace)).collect();
+            let before: Vec<u64> = (1..6).map(|namespace| accounts.base_fee(namespace)).collect();
             accounts.apply(height, &block(&entries)).unwrap();
-            for (namespace, before) in before.into_iter().enumerate() {
-                let now = accounts.base_fee(namespace as u64);
+            for (namespace, before) in (1..).zip(before) {
+                let now = accounts.base_fee(namespace);
                 prop_assert!(now.abs_diff(before) <= before / STEP + 1, "{before} to {now}");
             }
         }
         prop_assert_eq!((accounts.total().owed, accounts.total().bytes), (owed, bytes));
     }
+}
+
+/// The block that opens an epoch after four namespaces were used, two children of it, and proofs of all accounts.
+fn vector() -> serde_json::Value {
+    use crate::system::{SYSTEM, System};
+    use crate::testing::{CHAIN_ID, certified, child, committee, genesis};
+    let hex = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
+    let mut accounts = Accounts::default();
+    let used: [&[(u64, usize)]; 3] = [&[(1, 90), (7, 300_000)], &[(7, 600_000), (70_000, 21)], &[(u64::MAX, 5_000)]];
+    for (entries, height) in used.iter().zip(1..) {
+        accounts.apply(height, &block(entries)).unwrap();
+    }
+    let system = System { accounts: accounts.root(), ..System::default() };
+    let entries = |value: u8| vec![Entry::new(9, [vec![value].into()])];
+    let opening = child(&genesis(), 4, [vec![Entry::new(SYSTEM, system.encode())], entries(1)].concat());
+    let first = child(&opening, 5, entries(2));
+    let last = child(&first, 6, vec![]);
+    let tree = accounts.tree();
+    let proven = |(namespace, account): (u64, &Account)| {
+        let proof = accounts.prove(&tree, namespace).unwrap();
+        serde_json::json!({
+            "namespace": namespace,
+            "since": account.since,
+            "owed": account.owed.to_string(),
+            "proof": hex(&proof.encode()),
+        })
+    };
+    let chain = [&opening, &first, &last];
+    let told = |block: &&crate::Block| {
+        serde_json::json!({
+            "height": block.height,
+            "header": hex(&block.header().encode()),
+            "certificate": hex(&certified(block, &[]).certificate),
+            "proof": hex(&block.payload.prove_namespace(9).encode()),
+        })
+    };
+    let keys = committee().participants().iter().map(|key| hex(key)).collect::<Vec<_>>();
+    serde_json::json!({
+        "chainId": CHAIN_ID,
+        "committee": keys,
+        "blocks": chain.iter().map(told).collect::<Vec<_>>(),
+        "headers": chain.map(|block| hex(&block.header().encode())),
+        "digest": hex(&last.digest()),
+        "commitment": hex(&opening.payload.prove_transaction(SYSTEM, 0).unwrap().encode()),
+        "accounts": accounts.from(0).map(proven).collect::<Vec<_>>(),
+    })
+}
+
+#[test]
+fn the_vectors_of_accounts_are_what_the_sequencer_makes() {
+    let made = vector();
+    let committed: serde_json::Value =
+        serde_json::from_str(include_str!("../../../proof/vectors/accounts.json")).unwrap();
+    assert!(committed == made, "crates/proof/vectors/accounts.json should hold\n{made:#}");
+}
+
+#[test]
+fn a_header_leads_to_the_account_and_another_one_does_not() {
+    use proof::certificate::Header;
+    use proof::namespace::TransactionProof;
+    let vector = vector();
+    let bytes = |value: &serde_json::Value| hex::decode(value.as_str().unwrap().trim_start_matches("0x")).unwrap();
+    let commitment = TransactionProof::decode(&bytes(&vector["commitment"])).unwrap();
+    let header = |place: usize| Header::decode(&bytes(&vector["headers"][place])).unwrap();
+    let root = proof::account::committed_root(&header(0), &commitment).unwrap();
+    let proof = AccountProof::decode(&bytes(&vector["accounts"][1]["proof"])).unwrap();
+    assert_eq!(proof.verify(root).unwrap().namespace, 7);
+    assert!(proof::account::committed_root(&header(1), &commitment).is_err());
 }
