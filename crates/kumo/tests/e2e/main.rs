@@ -14,6 +14,7 @@
 //! | [`faults`] | providers and storage nodes that fail in the middle of something |
 //! | [`finality`] | stake finalises; a validator whose record of signatures is lost does not start |
 //! | [`staking`] | validators stake on the chain, join, rotate and leave; one that votes twice loses its stake |
+//! | [`tls`] | an L1 is asked by TLS, and only if its certificate is trusted |
 //! | [`crowds`] | thousands of idle connections, oversized and malformed requests |
 
 mod by_hand;
@@ -35,3 +36,4 @@ mod sealed;
 mod staking;
 mod submissions;
 mod survival;
+mod tls;
