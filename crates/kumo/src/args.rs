@@ -6,6 +6,7 @@ use crate::lane;
 use crate::roles::validator::ChainOptions;
 use crate::settings::{Settings, Table};
 use crate::stake::StakeCommand;
+use crate::validator_snapshot::SnapshotCommand;
 use ::chain::ChainConfig;
 use alloy_primitives::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -143,7 +144,7 @@ pub enum Ports {
 }
 
 /// `EPOCH:ROOT`.
-fn checkpoint(text: &str) -> Result<Point, String> {
+pub(crate) fn checkpoint(text: &str) -> Result<Point, String> {
     let point = || {
         let (epoch, root) = text.split_once(':')?;
         Some(Point { epoch: epoch.parse().ok()?, root: root.parse().ok()? })
@@ -428,6 +429,11 @@ pub enum NodeCommand {
     /// They are written to validator.key and wallet.key in the directory, which must not have any. What others may know is printed.
     #[command(after_help = "Example:\n  kumo node keys --dir net/validator-4")]
     Keys(KeysArguments),
+    /// Let a new validator begin at a checkpoint, with what another one keeps
+    ///
+    /// Without it a new validator takes every block from the first one on, and cannot once the others have pruned them.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
 }
 
 /// `kumo node keys`.
@@ -574,6 +580,8 @@ mod tests {
             "kumo node --role rpc --state s --checkpoint 7:0x0101010101010101010101010101010101010101010101010101010101010101",
             "kumo node slashing-protection export --dir d f",
             "kumo node slashing-protection import --dir d f --output json",
+            "kumo node snapshot export --state s --out d",
+            "kumo node snapshot import d --state s --checkpoint 7:0x0101010101010101010101010101010101010101010101010101010101010101",
             "kumo init --dir d --epoch-blocks 8",
             "kumo init --dir d --validators 2 --host 10.0.0.1 --host 10.0.0.2",
             "kumo dev --prune 500",

@@ -8,6 +8,7 @@
 //! | [`chain`] | the commands that work on a chain on disk |
 //! | [`seam`], [`genesis`], [`follower`], [`finality`] | where ordering, execution and their readers meet |
 //! | [`bridge`], [`links`] | `kumo bridge`; what the stake voted for, from the validators |
+//! | [`validator_snapshot`] | `kumo node snapshot` |
 //! | [`policy`] | what a block may have of a namespace |
 //! | [`protection`] | what a validator's key has signed |
 //! | [`chain`] | `kumo chain`: work on a chain in a state directory, without a network |
@@ -35,4 +36,5 @@ pub mod roles;
 pub mod seam;
 pub mod settings;
 pub mod stake;
+pub mod validator_snapshot;
 pub mod validators;

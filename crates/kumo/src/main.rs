@@ -13,7 +13,7 @@ use kumo::locate::{self, Environment};
 use kumo::roles::Running;
 use kumo::roles::imported::Served;
 use kumo::settings::{Settings, Shown, Sources};
-use kumo::{bridge, demo, doctor, node, protection, stake};
+use kumo::{bridge, demo, doctor, node, protection, stake, validator_snapshot};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -57,6 +57,11 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Node(words) => match words.command {
             Some(NodeCommand::SlashingProtection(command)) => run_protection(&command, output),
             Some(NodeCommand::Keys(words)) => stake::make_keys(&words.dir).and_then(|done| show(done, output)),
+            Some(NodeCommand::Snapshot(command)) => {
+                let network = locate::network(global.network.as_deref(), &environment);
+                let done = network.and_then(|network| validator_snapshot::run(&command, &network));
+                done.and_then(|done| show(done, output))
+            }
             None => run_role(words.node, global.network.as_deref(), &environment).await,
         },
         Command::Bridge(command) => match locate::network(global.network.as_deref(), &environment) {
@@ -92,6 +97,9 @@ fn in_case(command: &Command) -> (&'static str, &'static str) {
         Command::Stake(_) => ("the validator was not changed", "a transaction that was sent may still be included"),
         Command::Node(NodeWords { command: Some(NodeCommand::Keys(_)), .. }) => {
             ("there are no new keys", "keys that were there are as they were")
+        }
+        Command::Node(NodeWords { command: Some(NodeCommand::Snapshot(_)), .. }) => {
+            ("there is no snapshot, or nothing was made from it", "nothing was lost: directories are as they were")
         }
         Command::Node(words) if words.command.is_some() => {
             ("the record of signatures is as it was", "nothing changed; do not start a validator without its record")

@@ -29,11 +29,13 @@ use crate::keys::ValidatorKeys;
 use crate::lane::actor::{self as lane_actor, LANE_MESSAGE_BYTES_MAX};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::orderer::{Core, deliver_all};
+use crate::ranges::Ranges;
 use crate::submission::relay;
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
 use commonware_consensus::Reporter;
 use commonware_consensus::marshal::{self, Update, core::Actor, resolver, standard::Standard};
+use commonware_consensus::simplex::scheme::ed25519 as ed25519_scheme;
 use commonware_consensus::types::ViewDelta;
 use commonware_cryptography::{ChaCha20Poly1305, Digested, Signer as _, ed25519, sha256};
 use commonware_p2p::authenticated::lookup::{self, Network};
@@ -284,7 +286,7 @@ where
     let (lanes, foreign) = split(&context, (votes, certificates, fetches));
     let cache = CacheRef::new(PAGE_BYTES, PAGES);
     let kept = history.clone();
-    let genesis_digest = sha256::Digest(genesis.digest());
+    let start = anchor(&history, genesis);
 
     let (marshal, mailbox, _) = Actor::<_, Standard<Block>, _, _, _, _, _, Exact>::init(
         context.child("marshal"),
@@ -293,7 +295,7 @@ where
         marshal::Config {
             provider: schemes.clone(),
             epocher: core.committees.clone(),
-            start: marshal::Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
+            start,
             partition_prefix: format!("{prefix}marshal"),
             mailbox_size: MAILBOX,
             view_retention: VIEWS_KEPT,
@@ -371,6 +373,26 @@ where
         ("lane", lane),
         ("consensus", consensus),
     ]
+}
+
+/// What the engine takes for granted: genesis, or the newest block with a finalization of its own, if the blocks before a
+/// checkpoint were never here. All up to there are with the application already.
+fn anchor(
+    history: &History,
+    genesis: Block,
+) -> marshal::Start<ed25519_scheme::Scheme, sha256::Digest, Digested<Block>> {
+    let newest = || {
+        let certified = history.with_certificates(Ranges::last)?;
+        let has_begun = history.begins().is_ok_and(|first| first > 1) && history.tip()? >= certified;
+        history.finalization(certified).ok().flatten().filter(|_| has_begun)
+    };
+    newest().map_or_else(
+        || {
+            let digest = sha256::Digest(genesis.digest());
+            marshal::Start::Genesis(Digested::precomputed(genesis, digest))
+        },
+        marshal::Start::Floor,
+    )
 }
 
 /// Splits the channels of the consensus engine by committee; also the votes of committees that nobody listens for.

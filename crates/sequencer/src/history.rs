@@ -5,6 +5,7 @@
 //! so that opening a long history reads a few rows.
 
 mod backend;
+mod begun;
 
 use crate::block::{Block, Header};
 use crate::certificate::{Certificate, Finalization};
@@ -586,11 +587,7 @@ impl History {
 
     /// The proof of a height: its own finalization, or that of the nearest descendant with the headers in between.
     fn certificate(&self, height: u64) -> Result<Option<Certificate>, HistoryError> {
-        let certified = self.with_certificates(|ranges| match ranges.next_gap(height) {
-            (Some(_), _) => Some(height),
-            (None, next) => next,
-        });
-        let Some(certified) = certified else { return Ok(None) };
+        let Some(certified) = self.certified_from(height) else { return Ok(None) };
         if certified - height > CERTIFICATE_HEADERS_MAX as u64 {
             return Err(self.damaged(height, format!("the next finalization is of height {certified}")));
         }

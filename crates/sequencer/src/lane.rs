@@ -56,6 +56,11 @@ const HOLD_BLOCKS_MIN: u64 = 16;
 
 const _: () = assert!(proof::lane::ENVELOPE_PAYLOAD_BYTES_MAX <= OPENED_BYTES_PER_BLOCK_MAX);
 
+/// The height after which the lane is as it was kept; `None` if that is cut off.
+pub(crate) fn kept_height(kept: &[u8]) -> Option<u64> {
+    kept.first_chunk().map(|height| u64::from_be_bytes(*height))
+}
+
 /// The lane of a network, as one validator is started with it.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -95,6 +95,7 @@ mod submission;
 mod system;
 #[cfg(test)]
 mod testing;
+pub mod transfer;
 
 pub use application::{Application, OrderOnly, Proposal, Propose};
 pub use block::{Block, DecodeError, Header, transaction_hash};

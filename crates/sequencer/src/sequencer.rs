@@ -249,8 +249,11 @@ fn directory_error(path: &Path) -> impl FnOnce(io::Error) -> StartError {
     |source| StartError::Directory { path: path.to_owned(), source }
 }
 
+/// File with the final blocks in the directory of a validator.
+pub(crate) const HISTORY_FILE: &str = "history.redb";
+
 /// Creates the directory and takes its lock, which lasts as long as the file is open.
-fn lock_directory(directory: &Path) -> Result<File, StartError> {
+pub(crate) fn lock_directory(directory: &Path) -> Result<File, StartError> {
     fs::create_dir_all(directory).map_err(directory_error(directory))?;
     let path = directory.join("lock");
     let file = File::options().create(true).append(true).open(&path).map_err(directory_error(&path))?;
@@ -272,8 +275,8 @@ fn check_guard(guard: &Guard, genesis: &Block) -> Result<(), StartError> {
 }
 
 /// Opens the history, and stores genesis in a new one.
-fn open_history(directory: &Path, genesis: &Block) -> Result<History, StartError> {
-    let history = History::open(&directory.join("history.redb"))?;
+pub(crate) fn open_history(directory: &Path, genesis: &Block) -> Result<History, StartError> {
+    let history = History::open(&directory.join(HISTORY_FILE))?;
     match history.block(0)? {
         Some(stored) if stored != *genesis => {
             return Err(StartError::GenesisMismatch { path: history.path().to_owned() });
@@ -379,7 +382,11 @@ fn first_remembered(history: &History, stored: u64) -> Result<u64, HistoryError>
 }
 
 /// The committees that the blocks in the history announce.
-fn restore_committees(committee: &Committee, history: &History, epoch_blocks: u64) -> Result<Committees, HistoryError> {
+pub(crate) fn restore_committees(
+    committee: &Committee,
+    history: &History,
+    epoch_blocks: u64,
+) -> Result<Committees, HistoryError> {
     let mut schedule = Schedule::new(committee.clone(), epoch_blocks);
     for height in history.announcements()? {
         if let Some(block) = history.block(height)? {
@@ -524,7 +531,13 @@ fn run_thread(
     let outcome =
         catch_unwind(AssertUnwindSafe(|| runner.start(|context| supervise(context, setup, listen, ready, stop))));
     let reason = match outcome {
-        Ok(Ok(())) => return,
+        Ok(Ok(())) => {
+            // What a crash would compute again from the last commit on.
+            if let Err(error) = core.desk.commit() {
+                tracing::warn!(%error, "the last blocks are taken again at the next start");
+            }
+            return;
+        }
         Ok(Err(reason)) => reason,
         Err(panic) => panic_text(&*panic),
     };

@@ -7,6 +7,7 @@ use crate::genesis;
 use crate::lane;
 use crate::protection;
 use crate::seam::Settlement;
+use crate::validator_snapshot::SEQUENCER_DIR;
 use ::gateway::backend::{Answer, FinalBlock, Submission, ValidatorBackend};
 use ::gateway::client::ValidatorClient;
 use ::gateway::problem;
@@ -254,7 +255,7 @@ async fn start_sequencer(config: &Config, keys: ValidatorKeys, p2p: SocketAddr, 
         keys,
         committee,
         listen: p2p,
-        directory: config.dir.join("sequencer"),
+        directory: config.dir.join(SEQUENCER_DIR),
         genesis_timestamp_millis,
         block_millis: genesis.block_millis,
         limits: Default::default(),

@@ -15,8 +15,10 @@
 //! | [`finality`] | stake finalises; a validator whose record of signatures is lost does not start |
 //! | [`staking`] | validators stake on the chain, join, rotate and leave; one that votes twice loses its stake |
 //! | [`tls`] | an L1 is asked by TLS, and only if its certificate is trusted |
+//! | [`begins`] | a validator begins at a checkpoint, from what another one keeps |
 //! | [`crowds`] | thousands of idle connections, oversized and malformed requests |
 
+mod begins;
 mod by_hand;
 mod checks;
 mod conflicts;

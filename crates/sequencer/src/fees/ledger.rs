@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// File with the accounts in the directory of a validator.
-const FILE: &str = "accounts.kept";
+pub(crate) const ACCOUNTS_FILE: &str = "accounts.kept";
 
 /// A block commits to other accounts than it should, or cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +74,7 @@ impl Committed {
 impl Ledger {
     /// Goes on from the file in `directory`, or begins at genesis: without the file, or where it is of no use.
     pub fn open(directory: &Path, genesis: [u8; 32], epoch_blocks: u64) -> Self {
-        let file = directory.join(FILE);
+        let file = directory.join(ACCOUNTS_FILE);
         let accounts = match kept::read(&file, &genesis, Pricing::default()) {
             Ok(Some(accounts)) => accounts,
             Ok(None) => Accounts::default(),
