@@ -272,7 +272,9 @@ contract ValidatorRegistryTest is Validators {
         validators.slash(id);
         vm.expectRevert(abi.encodeWithSelector(IValidatorRegistry.NotSystem.selector, Predeploys.SYSTEM));
         vm.prank(Predeploys.SYSTEM);
-        validators.registerAtGenesis(ALICE, bytes32(uint256(1)), new bytes(48), new bytes(96), new bytes(48), SEAT);
+        validators.registerAtGenesis(
+            ALICE, bytes32(uint256(1)), bytes32(uint256(1)), new bytes(96), new bytes(48), SEAT
+        );
         bytes memory refused = abi.encodeWithSelector(CallerNotAllowed.selector, ALICE);
         vm.startPrank(ALICE);
         vm.expectRevert(refused);
