@@ -20,6 +20,7 @@
 //! | "this opens the envelopes for a height" | lane key, opening | [`lane::Opening`] |
 //! | "this namespace owes this" | root of accounts in a block, path | [`account::AccountProof`] |
 //! | "this is a shard of the payload" | erasure root, path | [`shard::ShardProof`] |
+//! | "this is my value for this input" | key, proof | [`vrf::Key::verify`] |
 //! | "I still hold this data" | Merkle root, challenged leaves, path | [`possession::Proof`] |
 
 pub mod account;
@@ -37,3 +38,4 @@ mod reader;
 pub mod receipt;
 pub mod shard;
 pub mod state;
+pub mod vrf;

@@ -85,7 +85,7 @@ pub struct Account {
 pub struct Validator {
     /// Ed25519 consensus key, hex.
     pub public_key: String,
-    /// BLS12-381 key (G1, 48 bytes, hex) that signs the randomness reveal of the blocks it proposes.
+    /// Ed25519 key (hex) of the verifiable random function that reveals the randomness of the blocks it proposes.
     pub randomness_key: String,
     /// BLS12-381 key (G2, 96 bytes, hex) that votes on checkpoints; absent in a file made before there were votes.
     #[serde(default)]

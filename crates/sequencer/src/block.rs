@@ -16,7 +16,7 @@ use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt as _, Wri
 use commonware_consensus::types::Height;
 use commonware_cryptography::{Digestible, Hasher as _, Sha256, sha256};
 
-const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v2";
+const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v3";
 const GENESIS_DOMAIN: &[u8] = b"kumo/block/genesis/v1";
 
 /// Bytes do not encode a block.
@@ -40,9 +40,9 @@ pub struct Block {
     pub view: u64,
     /// Unix milliseconds, never before the parent's.
     pub timestamp_millis: u64,
-    /// The proposer's BLS12-381 signature (96 bytes, G2) over the chain and the height; empty at genesis.
+    /// What the proposer had to reveal (80 bytes, a proof of [`proof::vrf`] about the chain and the height); empty at genesis.
     pub reveal: Vec<u8>,
-    /// SHA-256 over the parent's randomness and the reveal.
+    /// SHA-256 over the parent's randomness and the output that the reveal is about.
     pub randomness: [u8; 32],
     /// Root over the shards of the payload, see [`Payload::erasure_root`].
     pub erasure_root: [u8; 32],

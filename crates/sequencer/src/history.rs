@@ -35,7 +35,8 @@ use std::sync::Arc;
 /// | 1 | – (the file does not name its format) |
 /// | 2 | payloads with tables, three roots in the header |
 /// | 3 | namespace 0 is the protocol's: votes and evidence; checkpoints |
-const FORMAT: u64 = 3;
+/// | 4 | reveals are proofs of a verifiable random function |
+const FORMAT: u64 = 4;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");

@@ -146,7 +146,7 @@ impl Core {
         }
         let (reveal, view) =
             (randomness::reveal(&self.keys.randomness, committee.chain_id(), height), round.view().get());
-        let randomness = randomness::mix(&parent.randomness, &reveal);
+        let randomness = randomness::mix(&parent.randomness, &reveal)?;
         let timestamp_millis = now.max(parent.timestamp_millis);
         let payloads = ancestors.iter().map(|block| &block.payload);
         let ordered: HashSet<_> = payloads
