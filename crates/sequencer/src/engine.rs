@@ -7,6 +7,7 @@
 //!                                submissions ◀─▶ relay ◀─▶ mempool, journal
 //!                                stake votes ─▶ finality::actor ─▶ Desk ◀─ deliver_all
 //!                                lane shares ─▶ lane::actor ─▶ lane::Desk ◀─ deliver_all
+//!                                History ◀─ retention ◀─ heights
 //! ```
 //!
 //! Consensus is commonware `simplex` (after Chan and Pass, "Simplex Consensus", 2023) with Ed25519 certificates, a
@@ -29,6 +30,7 @@ use crate::keys::ValidatorKeys;
 use crate::lane::actor::{self as lane_actor, LANE_MESSAGE_BYTES_MAX};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::orderer::{Core, deliver_all};
+use crate::retention;
 use crate::submission::relay;
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
@@ -167,6 +169,8 @@ pub(crate) struct Setup {
     /// Begins the names of the engine's files: for validators that share a disk.
     pub prefix: String,
     pub guard: Arc<Guard>,
+    /// How long blocks are kept; `None` for ever.
+    pub retention: Option<Duration>,
 }
 
 /// Hands final blocks from the engine to [`deliver_all`].
@@ -278,7 +282,7 @@ where
 {
     let Links { channels, peers, peers_max, blocker, track } = links;
     let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes, shares] = channels;
-    let Setup { core, history, evidence, genesis, prefix, guard } = setup;
+    let Setup { core, history, evidence, genesis, prefix, guard, retention } = setup;
     let public_key = core.keys.consensus.public_key();
     let schemes = Schemes::new(core.committees.clone(), core.keys.clone());
     let (lanes, foreign) = split(&context, (votes, certificates, fetches));
@@ -346,6 +350,8 @@ where
     let tasks = desk.tasks().expect("an engine is started once for each desk");
     let stake = context.child("stake").spawn(move |context| actor::run(context, desk, guard, tasks, stake_votes));
     let sealed = core.lane.clone();
+    let (pruned, old) = (core.clone(), kept.clone());
+    let pruner = context.child("retention").spawn(move |context| retention::run(context, pruned, old, retention));
     let lane = context.child("lane").spawn(move |context| lane_actor::run(context, sealed, shares));
     let epochs = Epochs {
         core,
@@ -369,6 +375,7 @@ where
         ("submissions", relay),
         ("stake", stake),
         ("lane", lane),
+        ("retention", pruner),
         ("consensus", consensus),
     ]
 }

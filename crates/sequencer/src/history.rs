@@ -1,10 +1,11 @@
-//! Final blocks and their certificates on disk, from genesis on.
+//! Final blocks and their certificates on disk, from genesis on; of old ones the headers (see `retained`).
 //!
 //! One redb file per validator. Writes are buffered and become durable together in one transaction, so that a final
 //! block costs one `fsync`; a crash leaves the state before or after it. Which heights are present is kept as ranges,
 //! so that opening a long history reads a few rows.
 
 mod backend;
+mod retained;
 
 use crate::block::{Block, Header};
 use crate::certificate::{Certificate, Finalization};
@@ -16,6 +17,8 @@ use crate::limits::{
     LINKS_PAGE_ELECTORATES_MAX,
 };
 use crate::ranges::Ranges;
+pub(crate) use retained::STEP_BLOCKS_MAX;
+
 use backend::Backend;
 use bytes::Bytes;
 use commonware_codec::Decode as _;
@@ -34,13 +37,20 @@ use std::sync::Arc;
 /// | 1 | – (the file does not name its format) |
 /// | 2 | payloads with tables, three roots in the header |
 /// | 3 | namespace 0 is the protocol's: votes and evidence; checkpoints |
-const FORMAT: u64 = 3;
+/// | 4 | blocks may be pruned to their headers; a file of format 3 becomes one when it is opened |
+const FORMAT: u64 = 4;
+/// What becomes [`FORMAT`] by being opened.
+const FORMAT_BEFORE: u64 = 3;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 /// An empty last row of [`BLOCKS`], so that a new block goes into the leaf of this one, and the long block before it need
 /// not be read for that.
 const BLOCKS_END: u64 = u64::MAX;
+/// Headers of pruned blocks.
+const HEADERS: TableDefinition<u64, &[u8]> = TableDefinition::new("headers");
+/// Row of [`META`]: the height from which on every block is whole.
+const OLDEST: &str = "oldest";
 const HEIGHTS: TableDefinition<[u8; 32], u64> = TableDefinition::new("heights");
 const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certificates");
 /// Kept checkpoints by epoch.
@@ -170,6 +180,8 @@ struct State {
     /// Present, pending ones included.
     presence: Presence,
     recent: Recent,
+    /// Blocks below are pruned.
+    oldest: u64,
 }
 
 /// The newest blocks, decoded.
@@ -213,7 +225,8 @@ impl History {
             return Err(HistoryError::Format { path: path.to_owned(), found });
         }
         let presence = load_presence(&database).map_err(fail)?;
-        let state = Mutex::new(State { presence, ..State::default() });
+        let oldest = retained::load_oldest(&database).map_err(fail)?;
+        let state = Mutex::new(State { presence, oldest, ..State::default() });
         Ok(Self { path: path.to_owned(), database, state, committing: Mutex::new(()) })
     }
 
@@ -585,7 +598,7 @@ impl History {
     }
 
     /// The proof of a height: its own finalization, or that of the nearest descendant with the headers in between.
-    fn certificate(&self, height: u64) -> Result<Option<Certificate>, HistoryError> {
+    pub fn certificate(&self, height: u64) -> Result<Option<Certificate>, HistoryError> {
         let certified = self.with_certificates(|ranges| match ranges.next_gap(height) {
             (Some(_), _) => Some(height),
             (None, next) => next,
@@ -594,17 +607,15 @@ impl History {
         if certified - height > CERTIFICATE_HEADERS_MAX as u64 {
             return Err(self.damaged(height, format!("the next finalization is of height {certified}")));
         }
-        let descendants = (height + 1..=certified).map(|h| self.header(h)).collect::<Result<_, _>>()?;
+        let descendants = (height + 1..=certified).map(|h| self.known_header(h)).collect::<Result<_, _>>()?;
         let finalization = self
             .finalization(certified)?
             .ok_or_else(|| self.damaged(certified, "its finalization is missing".to_owned()))?;
         Ok(Some(Certificate { descendants, finalization }))
     }
 
-    fn header(&self, height: u64) -> Result<Header, HistoryError> {
-        let block =
-            self.shared_block(height)?.ok_or_else(|| self.damaged(height, "its block is missing".to_owned()))?;
-        Ok(block.header())
+    fn known_header(&self, height: u64) -> Result<Header, HistoryError> {
+        self.header(height)?.ok_or_else(|| self.damaged(height, "its header is missing".to_owned()))
     }
 
     fn read<'k, K: redb::Key + 'static>(
@@ -631,15 +642,15 @@ impl History {
     }
 }
 
-/// The format of the file; writes ours into a new one.
+/// The format of the file; writes ours into a new one, and into one that needs nothing else to be of ours.
 fn open_format(database: &Database) -> Result<u64, redb::Error> {
     let transaction = database.begin_read()?;
-    if let Some(found) = read_format(&transaction)? {
-        return Ok(found);
-    }
-    // Format 1 did not name itself, but was never without genesis.
-    if transaction.list_tables()?.next().is_some() {
-        return Ok(1);
+    match read_format(&transaction)? {
+        Some(FORMAT_BEFORE) => {}
+        Some(found) => return Ok(found),
+        // Format 1 did not name itself, but was never without genesis.
+        None if transaction.list_tables()?.next().is_some() => return Ok(1),
+        None => {}
     }
     drop(transaction);
     let transaction = database.begin_write()?;

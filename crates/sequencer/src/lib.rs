@@ -50,7 +50,7 @@
 //! | `mempool` | what waits, and in which order it is offered |
 //! | `submission` | what is on disk when a submission is acknowledged, and what becomes of it |
 //! | `orderer` | when to propose, what to vote for, when to hand over |
-//! | `history`, `archive` | what is kept on disk |
+//! | `history`, `archive`, `retention` | what is kept on disk, and until when |
 //! | `intake` | which final blocks are taken from elsewhere |
 //! | `engine` | how the consensus engine is put together |
 //! | [`fees`] | what each namespace owes |
@@ -89,6 +89,7 @@ mod orderer;
 mod payload;
 mod randomness;
 mod ranges;
+mod retention;
 mod sequencer;
 pub mod simulated;
 mod submission;
