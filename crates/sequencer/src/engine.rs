@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  peers ◀─ authenticated TCP ─▶ votes, certificates, resolver ─▶ epochs ─▶ simplex ─▶ Orderer (propose, verify)
-//!                                blocks ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
+//!                 blocks ◀─▶ dissemination ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
 //!                                backfill ─▶ resolver ─────────▶ marshal
 //!                                submissions ◀─▶ relay ◀─▶ mempool, journal
 //!                                stake votes ─▶ finality::actor ─▶ Desk ◀─ deliver_all
@@ -22,6 +22,7 @@ pub(crate) use epochs::Track;
 
 use crate::archive::{BlockArchive, CertificateArchive};
 use crate::block::Block;
+use crate::dissemination;
 use crate::evidence::EvidenceLog;
 use crate::finality::actor::{self, VOTE_MESSAGE_BYTES_MAX};
 use crate::guard::Guard;
@@ -341,6 +342,8 @@ where
         backfill,
     );
 
+    let (block_sender, block_receiver, dissemination) =
+        dissemination::open(context.child("dissemination"), &core, blocks);
     let (final_blocks, deliveries) = mpsc::channel(2 * DELIVERIES_MAX.get());
     let deliverer = core.clone();
     let delivery = context.child("delivery").spawn(move |context| deliver_all(context, deliverer, deliveries));
@@ -369,7 +372,8 @@ where
     };
     let consensus = context.child("consensus").spawn(move |context| epochs::run(context, epochs));
     vec![
-        ("broadcast", broadcast.start(blocks)),
+        ("dissemination", dissemination),
+        ("broadcast", broadcast.start((block_sender, block_receiver))),
         ("marshal", marshal.start(Delivery(final_blocks, reporting), buffer, repairs)),
         ("delivery", delivery),
         ("submissions", relay),

@@ -49,6 +49,7 @@
 //! | `randomness` | what each proposer must reveal |
 //! | `mempool` | what waits, and in which order it is offered |
 //! | `submission` | what is on disk when a submission is acknowledged, and what becomes of it |
+//! | `dissemination` | how a block gets from the leader to all |
 //! | `orderer` | when to propose, what to vote for, when to hand over |
 //! | `history`, `archive`, `retention` | what is kept on disk, and until when |
 //! | `intake` | which final blocks are taken from elsewhere |
@@ -70,6 +71,7 @@ mod certificate;
 mod committee;
 pub mod committees;
 mod content;
+mod dissemination;
 mod engine;
 mod equivocation;
 mod erasure;
