@@ -1,7 +1,8 @@
 //! The node API of a validator: submit opaque transactions and learn what became of them, follow final blocks with their
-//! certificates, read one namespace with proofs.
+//! certificates, read one namespace or single shards with proofs.
 
 pub(crate) mod namespaces;
+mod shards;
 pub(crate) mod streams;
 pub(crate) mod submit;
 
@@ -65,6 +66,8 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .route("/seq/v1/submissions/{hash}", get(submit::status))
         .route("/seq/v1/finalized", get(finalized))
         .route("/seq/v1/blocks/{height}", get(certified))
+        .route("/seq/v1/blocks/{height}/header", get(shards::header))
+        .route("/seq/v1/blocks/{height}/shards/{index}", get(shards::shard))
         .route("/seq/v1/blocks/{height}/namespaces/{namespace}", get(namespaces::one))
         .route("/seq/v1/namespaces/{namespace}/blocks", get(namespaces::page))
         .route("/seq/v1/namespaces/{namespace}/account", get(namespaces::account))

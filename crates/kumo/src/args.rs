@@ -1,8 +1,10 @@
 //! The words of the command line that start and check networks; everything a user does stands in `cli`.
 
 use crate::chain::ChainCommand;
+use crate::da::DaCommand;
 use crate::dev::plan;
 use crate::lane;
+use crate::retention::Retention;
 use crate::roles::validator::ChainOptions;
 use crate::settings::{Settings, Table};
 use crate::stake::StakeCommand;
@@ -71,6 +73,9 @@ pub enum Command {
     /// Check this machine and the network: reachability, chain, storage, disk, limits
     #[command(after_help = "Example:\n  kumo doctor --network net.json --output json")]
     Doctor,
+    /// Sample whether the data of a block can be had, and fetch it from shards
+    #[command(subcommand)]
+    Da(DaCommand),
     /// Show what configuration file, environment and flags make of the settings of a node
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -190,6 +195,9 @@ pub struct DevArguments {
     /// History and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
+    /// How long validators keep the blocks of the sequencer, 1s to 3650d, or forever; of older ones the headers stay
+    #[arg(long, value_name = "TIME", default_value_t)]
+    pub retention: Retention,
     /// Where settings come from.
     #[command(flatten)]
     pub config: ConfigArguments,
@@ -218,7 +226,8 @@ impl ChainArguments {
     pub fn options(&self) -> ChainOptions {
         let history_blocks = if self.archive { Some(ChainConfig::ARCHIVE) } else { self.prune };
         let cache_bytes = (self.cache_mib as usize) << 20;
-        ChainOptions { config: ChainConfig { history_blocks, cache_bytes }, verify: self.verify }
+        let config = ChainConfig { history_blocks, cache_bytes };
+        ChainOptions { config, verify: self.verify, retention: Retention::default() }
     }
 }
 
@@ -237,7 +246,7 @@ impl DevArguments {
             block_millis: self.block_millis,
             epoch_blocks: self.epoch_blocks,
             policies: lane::policies(&self.policies),
-            chain: self.chain.options(),
+            chain: ChainOptions { retention: self.retention, ..self.chain.options() },
         }
     }
 }
@@ -512,6 +521,9 @@ pub struct NodeArguments {
     /// validator and rpc: history and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
+    /// validator: how long it keeps the blocks of the sequencer, 1s to 3650d, or forever; of older ones the headers stay
+    #[arg(long, value_name = "TIME", default_value_t)]
+    pub retention: Retention,
     /// Where settings come from.
     #[command(flatten)]
     pub config: ConfigArguments,
@@ -585,6 +597,11 @@ mod tests {
             "kumo init --dir d --epoch-blocks 8",
             "kumo init --dir d --validators 2 --host 10.0.0.1 --host 10.0.0.2",
             "kumo dev --prune 500",
+            "kumo dev --retention 12h",
+            "kumo node --role validator --seat 0 --network n --state s --retention forever",
+            "kumo da sample",
+            "kumo da sample 7 --samples 30 --validator http://h --validator http://i --output json",
+            "kumo da fetch 7 --out f",
             "kumo node --role bridge --state s --l1 http://h --l1-chain-id 1 --contract 0x00000000000000000000000000000000000000aa --key-file k",
             "kumo bridge deploy --l1 http://h --l1-chain-id 1 --key-file k --token 0x00000000000000000000000000000000000000aa",
             "kumo bridge status --l1 http://h --contract 0x00000000000000000000000000000000000000aa --state s --output json",

@@ -10,6 +10,7 @@
 //! | [`bridge`], [`links`] | `kumo bridge`; what the stake voted for, from the validators |
 //! | [`validator_snapshot`] | `kumo node snapshot` |
 //! | [`policy`] | what a block may have of a namespace |
+//! | [`da`], [`retention`] | `kumo da`: sample and fetch the data of blocks; how long validators keep them |
 //! | [`protection`] | what a validator's key has signed |
 //! | [`chain`] | `kumo chain`: work on a chain in a state directory, without a network |
 //! | [`gateway`], [`provider`], [`membership`] | what the roles do |
@@ -17,6 +18,7 @@
 pub mod args;
 pub mod bridge;
 pub mod chain;
+pub mod da;
 pub mod demo;
 pub mod dev;
 pub mod doctor;
@@ -32,6 +34,7 @@ pub mod node;
 pub mod policy;
 pub mod protection;
 pub mod provider;
+pub mod retention;
 pub mod roles;
 pub mod seam;
 pub mod settings;

@@ -13,7 +13,7 @@ use kumo::locate::{self, Environment};
 use kumo::roles::Running;
 use kumo::roles::imported::Served;
 use kumo::settings::{Settings, Shown, Sources};
-use kumo::{bridge, demo, doctor, node, protection, stake, validator_snapshot};
+use kumo::{bridge, da, demo, doctor, node, protection, stake, validator_snapshot};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -76,6 +76,13 @@ async fn run(arguments: Arguments) -> ExitCode {
             let done = async { stake::run(command, &network?).await }.await;
             done.and_then(|done| show(done, output))
         }
+        Command::Da(command) => match locate::network(global.network.as_deref(), &environment) {
+            Ok(network) => da::run(command, &network).await.and_then(|found| {
+                let code = show((found.text, found.json), output)?;
+                Ok(if found.ok { code } else { Exit::Failure.into() })
+            }),
+            Err(error) => Err(error),
+        },
         Command::Chain(command) => run_chain(command, output).await,
         Command::Doctor => run_doctor(locate::network(global.network.as_deref(), &environment), output).await,
     };
@@ -92,6 +99,7 @@ fn in_case(command: &Command) -> (&'static str, &'static str) {
         Command::Bridge(_) => {
             ("the command did not end well", "what the detail names was sent to the L1, and nothing else")
         }
+        Command::Da(_) => ("nothing can be said about the data", "nothing changed"),
         Command::Config(_) => ("the settings cannot be used", "nothing changed"),
         Command::Doctor => ("the check did not end", "nothing changed"),
         Command::Stake(_) => ("the validator was not changed", "a transaction that was sent may still be included"),
@@ -119,6 +127,7 @@ fn start_log(arguments: &Arguments) {
             | Command::Init(_)
             | Command::Chain(_)
             | Command::Config(_)
+            | Command::Da(_)
             | Command::Stake(_)
     ) || matches!(&arguments.command, Command::Node(words) if words.command.is_some());
     let ours = match (quiet, arguments.global.verbose) {

@@ -469,6 +469,30 @@ pub struct NamespaceBlock {
     pub proof: Bytes,
 }
 
+/// What a committee signed about one final block: `GET /seq/v1/blocks/{height}/header` of a validator. It stays when the
+/// block is pruned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockHeader {
+    /// Height.
+    pub height: u64,
+    /// Encoded header.
+    #[schema(value_type = String)]
+    pub header: Bytes,
+    /// Encoded finalization certificate.
+    #[schema(value_type = String)]
+    pub certificate: Bytes,
+}
+
+/// One shard of the payload of a final block: `GET /seq/v1/blocks/{height}/shards/{index}` of a validator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockShard {
+    /// Height.
+    pub height: u64,
+    /// Encoded shard with the proof that leads to the erasure root in the header.
+    #[schema(value_type = String)]
+    pub proof: Bytes,
+}
+
 /// `GET /seq/v1/namespaces/{namespace}/blocks?from=…` of a validator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NamespacePage {
@@ -648,6 +672,9 @@ pub struct ValidatorStatus {
     pub seat: Option<u32>,
     /// Newest finalised sequencer height.
     pub height: u64,
+    /// Oldest height from which on every block is kept; older ones are pruned to their headers.
+    #[serde(default)]
+    pub oldest_height: u64,
     /// Transactions waiting.
     pub pending: u64,
     /// Evidence of misbehaviour seen since the start.

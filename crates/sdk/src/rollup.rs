@@ -167,7 +167,8 @@ impl Rollups {
 fn is_worth_another(error: &GatewayError) -> bool {
     match error {
         GatewayError::Unreachable { .. } | GatewayError::Body { .. } | GatewayError::Malformed { .. } => true,
-        GatewayError::Problem(problem) => problem.status >= 500,
+        // 410: another one may keep blocks longer.
+        GatewayError::Problem(problem) => problem.status >= 500 || problem.status == 410,
         GatewayError::Source { .. } => false,
     }
 }

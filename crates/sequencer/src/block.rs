@@ -257,6 +257,57 @@ impl Read for Block {
     }
 }
 
+/// A block up to its payload, as it is encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    encoded: Bytes,
+    name: [u8; 32],
+    /// Height.
+    pub height: u64,
+    /// Root over the shards of the payload.
+    pub erasure_root: [u8; 32],
+    /// Bytes of the payload.
+    pub payload_bytes: u32,
+}
+
+impl Head {
+    /// Head and payload of an encoded block; `None` if it is none.
+    pub fn split(block: &Bytes) -> Option<(Self, Bytes)> {
+        let (head, payload) = Self::read(block)?;
+        (payload.len() == head.payload_bytes as usize).then_some((head, payload))
+    }
+
+    /// Exactly one head.
+    pub fn decode(bytes: Bytes) -> Option<Self> {
+        let (head, rest) = Self::read(&bytes)?;
+        rest.is_empty().then_some(head)
+    }
+
+    fn read(bytes: &Bytes) -> Option<(Self, Bytes)> {
+        let mut rest = bytes.clone();
+        let Prefix { height, .. } = Prefix::read(&mut rest).ok()?;
+        let erasure_root = <[u8; 32]>::read(&mut rest).ok()?;
+        Bytes::read_cfg(&mut rest, &RangeCfg::from(0..=COMMITMENT_BYTES_MAX)).ok()?;
+        let payload_bytes = u32::read(&mut rest).ok()?;
+        if payload_bytes as usize > BLOCK_PAYLOAD_BYTES_MAX {
+            return None;
+        }
+        let encoded = bytes.slice(..bytes.len() - rest.len());
+        let name = Sha256::hash(&[&encoded]).0;
+        Some((Self { encoded, name, height, erasure_root, payload_bytes }, rest))
+    }
+
+    /// The bytes of the block that come before those of the payload.
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+
+    /// SHA-256 of these bytes.
+    pub fn name(&self) -> [u8; 32] {
+        self.name
+    }
+}
+
 impl Digestible for Block {
     type Digest = sha256::Digest;
 

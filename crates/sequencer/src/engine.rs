@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!  peers ◀─ authenticated TCP ─▶ votes, certificates, resolver ─▶ epochs ─▶ simplex ─▶ Orderer (propose, verify)
-//!                                blocks ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
+//!                 blocks ◀─▶ dissemination ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
 //!                                backfill ─▶ resolver ─────────▶ marshal
 //!                                submissions ◀─▶ relay ◀─▶ mempool, journal
 //!                                stake votes ─▶ finality::actor ─▶ Desk ◀─ deliver_all
 //!                                lane shares ─▶ lane::actor ─▶ lane::Desk ◀─ deliver_all
+//!                                History ◀─ retention ◀─ heights
 //! ```
 //!
 //! Consensus is commonware `simplex` (after Chan and Pass, "Simplex Consensus", 2023) with Ed25519 certificates, a
@@ -21,6 +22,7 @@ pub(crate) use epochs::Track;
 
 use crate::archive::{BlockArchive, CertificateArchive};
 use crate::block::Block;
+use crate::dissemination;
 use crate::evidence::EvidenceLog;
 use crate::finality::actor::{self, VOTE_MESSAGE_BYTES_MAX};
 use crate::guard::Guard;
@@ -30,6 +32,7 @@ use crate::lane::actor::{self as lane_actor, LANE_MESSAGE_BYTES_MAX};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::orderer::{Core, deliver_all};
 use crate::ranges::Ranges;
+use crate::retention;
 use crate::submission::relay;
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
@@ -169,6 +172,8 @@ pub(crate) struct Setup {
     /// Begins the names of the engine's files: for validators that share a disk.
     pub prefix: String,
     pub guard: Arc<Guard>,
+    /// How long blocks are kept; `None` for ever.
+    pub retention: Option<Duration>,
 }
 
 /// Hands final blocks from the engine to [`deliver_all`].
@@ -280,7 +285,7 @@ where
 {
     let Links { channels, peers, peers_max, blocker, track } = links;
     let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes, shares] = channels;
-    let Setup { core, history, evidence, genesis, prefix, guard } = setup;
+    let Setup { core, history, evidence, genesis, prefix, guard, retention } = setup;
     let public_key = core.keys.consensus.public_key();
     let schemes = Schemes::new(core.committees.clone(), core.keys.clone());
     let (lanes, foreign) = split(&context, (votes, certificates, fetches));
@@ -339,6 +344,8 @@ where
         backfill,
     );
 
+    let (block_sender, block_receiver, dissemination) =
+        dissemination::open(context.child("dissemination"), &core, blocks);
     let (final_blocks, deliveries) = mpsc::channel(2 * DELIVERIES_MAX.get());
     let deliverer = core.clone();
     let delivery = context.child("delivery").spawn(move |context| deliver_all(context, deliverer, deliveries));
@@ -348,6 +355,8 @@ where
     let tasks = desk.tasks().expect("an engine is started once for each desk");
     let stake = context.child("stake").spawn(move |context| actor::run(context, desk, guard, tasks, stake_votes));
     let sealed = core.lane.clone();
+    let (pruned, old) = (core.clone(), kept.clone());
+    let pruner = context.child("retention").spawn(move |context| retention::run(context, pruned, old, retention));
     let lane = context.child("lane").spawn(move |context| lane_actor::run(context, sealed, shares));
     let epochs = Epochs {
         core,
@@ -365,12 +374,14 @@ where
     };
     let consensus = context.child("consensus").spawn(move |context| epochs::run(context, epochs));
     vec![
-        ("broadcast", broadcast.start(blocks)),
+        ("dissemination", dissemination),
+        ("broadcast", broadcast.start((block_sender, block_receiver))),
         ("marshal", marshal.start(Delivery(final_blocks, reporting), buffer, repairs)),
         ("delivery", delivery),
         ("submissions", relay),
         ("stake", stake),
         ("lane", lane),
+        ("retention", pruner),
         ("consensus", consensus),
     ]
 }

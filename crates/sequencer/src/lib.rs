@@ -49,8 +49,9 @@
 //! | `randomness` | what each proposer must reveal |
 //! | `mempool` | what waits, and in which order it is offered |
 //! | `submission` | what is on disk when a submission is acknowledged, and what becomes of it |
+//! | `dissemination` | how a block gets from the leader to all |
 //! | `orderer` | when to propose, what to vote for, when to hand over |
-//! | `history`, `archive` | what is kept on disk |
+//! | `history`, `archive`, `retention` | what is kept on disk, and until when |
 //! | `intake` | which final blocks are taken from elsewhere |
 //! | `engine` | how the consensus engine is put together |
 //! | [`fees`] | what each namespace owes |
@@ -70,6 +71,7 @@ mod certificate;
 mod committee;
 pub mod committees;
 mod content;
+mod dissemination;
 mod engine;
 mod equivocation;
 mod erasure;
@@ -89,6 +91,7 @@ mod orderer;
 mod payload;
 mod randomness;
 mod ranges;
+mod retention;
 mod sequencer;
 pub mod simulated;
 mod submission;

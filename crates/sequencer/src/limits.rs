@@ -100,6 +100,12 @@ pub const BLOCK_MILLIS_MAX: u64 = 60_000;
 /// Checkpoints kept with their state, for a start after a crash and for other nodes.
 pub const CHECKPOINTS_KEPT: u64 = 1024;
 
+/// How long blocks are kept unless the operator says otherwise: 14 days.
+pub const RETENTION_DEFAULT: std::time::Duration = std::time::Duration::from_secs(14 * 24 * 60 * 60);
+
+/// The newest final blocks, which are kept whatever their age.
+pub const KEPT_BLOCKS_MIN: u64 = 128;
+
 /// Links kept for those who follow finality by signatures alone: with epochs of 6.4 s those of 38 days, while stake stays bonded
 /// for 21.
 pub const LINKS_KEPT: u64 = 1 << 19;
@@ -182,6 +188,8 @@ pub struct Limits {
     pub transactions: usize,
     /// Bytes waiting in all.
     pub bytes: usize,
+    /// How long final blocks are kept; `None` for ever. Headers and certificates stay.
+    pub retention: Option<std::time::Duration>,
 }
 
 impl Default for Limits {
@@ -193,6 +201,7 @@ impl Default for Limits {
             namespace_bytes: 8 * 1024 * 1024,
             transactions: 32_768,
             bytes: 16 * 1024 * 1024,
+            retention: Some(RETENTION_DEFAULT),
         }
     }
 }

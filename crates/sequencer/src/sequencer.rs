@@ -6,7 +6,7 @@
 //! `evidence.jsonl`. Two processes never share it.
 
 use crate::application::Application;
-use crate::block::Block;
+use crate::block::{Block, Header};
 use crate::committee::Committee;
 use crate::committees::{Candidates, Committees, Schedule};
 use crate::engine::{self, Setup};
@@ -169,6 +169,21 @@ pub enum StartError {
         /// History file.
         path: PathBuf,
     },
+    /// Blocks are pruned that something has still to take.
+    #[error(
+        "{what} goes on from block {height}, but {path} keeps whole blocks from height {oldest} on: restore what was lost \
+         from a backup of this validator, or begin again in an empty directory with what another one kept"
+    )]
+    Pruned {
+        /// What is behind.
+        what: &'static str,
+        /// The next block that it needs.
+        height: u64,
+        /// The oldest whole block.
+        oldest: u64,
+        /// History file.
+        path: PathBuf,
+    },
     /// The application refused a final block that it had missed.
     #[error("{0}")]
     Application(String),
@@ -191,6 +206,14 @@ pub enum FinalizedError {
     /// The history cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The block is older than blocks are kept.
+    #[error("block {height} is pruned: this validator keeps blocks from height {oldest} on")]
+    Pruned {
+        /// Height asked for.
+        height: u64,
+        /// The height from which on every block is kept.
+        oldest: u64,
+    },
 }
 
 /// Evidence from outside was not taken.
@@ -300,7 +323,17 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
         return Err(StartError::ApplicationAhead { application, stored, path: history.path().to_owned() });
     }
     let laned = core.lane.as_ref().map_or(u64::MAX, |lane| lane.height());
-    let behind = application.min(core.desk.height()).min(core.ledger.height()).min(laned);
+    let behind = [
+        ("the application", application),
+        ("what the stake has finalised", core.desk.height()),
+        ("what namespaces owe", core.ledger.height()),
+        ("the encrypted lane", laned),
+    ];
+    let (what, behind) = behind.into_iter().min_by_key(|(_, height)| *height).expect("there are four");
+    let oldest = history.oldest();
+    if behind + 1 < oldest {
+        return Err(StartError::Pruned { what, height: behind + 1, oldest, path: history.path().to_owned() });
+    }
     let first = (behind + 1).min(first_remembered(history, stored)?);
     core.desk.heard_of_tip(stored);
     for height in first..=stored {
@@ -371,7 +404,7 @@ fn restore_lane(
 /// First height whose transactions are remembered after a start: what is read for it is bounded by blocks and bytes.
 fn first_remembered(history: &History, stored: u64) -> Result<u64, HistoryError> {
     let (mut first, mut bytes) = (stored + 1, 0);
-    while first > 1 && stored + 1 - first < STATUS_BLOCKS_MAX {
+    while first > history.oldest() && stored + 1 - first < STATUS_BLOCKS_MAX {
         bytes += history.encoded_block(first - 1)?.map_or(0, |block| block.len());
         if bytes > REMEMBERED_BYTES_MAX {
             break;
@@ -488,8 +521,24 @@ pub(crate) fn prepare(
     core.mempool.restore(Journal::read(&journal, &digest)?);
     let height = catch_up(&core, &history)?;
     open_journal(&core, &journal, digest, writer)?;
-    let setup = Setup { core, history, evidence, genesis, prefix: String::new(), guard };
+    let (prefix, retention) = (String::new(), limits.retention);
+    let setup = Setup { core, history, evidence, genesis, prefix, guard, retention };
     Ok(Prepared { lock, setup, height })
+}
+
+/// The final blocks from `from` to `to` with their proofs, at most `max`.
+pub(crate) fn finalized(
+    history: &History,
+    from: u64,
+    to: u64,
+    max: usize,
+) -> Result<Vec<CertifiedBlock>, FinalizedError> {
+    let blocks = history.certified(from, to, max)?;
+    let height = from.max(1);
+    if blocks.is_empty() && height <= to && history.is_pruned(height)? {
+        return Err(FinalizedError::Pruned { height, oldest: history.oldest() });
+    }
+    Ok(blocks)
 }
 
 /// What a panic said.
@@ -678,18 +727,40 @@ impl Sequencer {
 
     /// Final blocks from height `from` (at least 1) on with their proofs, without gaps: at most `max`,
     /// [`FINALIZED_BLOCKS_MAX`] and about 8 MiB. Empty if `from` is not final yet. Reads the disk.
+    ///
+    /// # Errors
+    /// Also when `from` is pruned.
     pub fn finalized(&self, from: u64, max: usize) -> Result<Vec<CertifiedBlock>, FinalizedError> {
         let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
-        Ok(history.certified(from, self.height(), max.min(FINALIZED_BLOCKS_MAX))?)
+        finalized(&history, from, self.height(), max.min(FINALIZED_BLOCKS_MAX))
     }
 
     /// The final block of `height` with its proof, decoded: what proofs about its namespaces are made from. `None` if
     /// it is not final yet, and for genesis. Reads the disk.
+    ///
+    /// # Errors
+    /// Also when the block is pruned.
     pub fn block(&self, height: u64) -> Result<Option<(Block, Bytes)>, FinalizedError> {
         let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
-        let Some(certified) = history.certified(height, self.height().min(height), 1)?.pop() else { return Ok(None) };
+        let Some(certified) = finalized(&history, height, self.height().min(height), 1)?.pop() else { return Ok(None) };
         let block = history.decoded(height, certified.block.0)?;
         Ok(Some((block, certified.certificate.0)))
+    }
+
+    /// The header of a final block with its certificate; both stay when the block is pruned. `None` if it is not final
+    /// yet, and for genesis. Reads the disk.
+    pub fn header(&self, height: u64) -> Result<Option<(Header, Bytes)>, FinalizedError> {
+        let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
+        if !(1..=self.height()).contains(&height) {
+            return Ok(None);
+        }
+        let (header, certificate) = (history.header(height)?, history.certificate(height)?);
+        Ok(header.zip(certificate).map(|(header, certificate)| (header, certificate.encode())))
+    }
+
+    /// The height from which on every final block is kept; 0 if this validator has stopped.
+    pub fn oldest(&self) -> u64 {
+        self.0.slot.read().as_ref().map_or(0, |running| running.history.oldest())
     }
 
     /// Height of the final block with this digest. Reads the disk.
@@ -756,7 +827,8 @@ impl Sequencer {
         let (pending, evidence) =
             slot.as_ref().map_or((0, 0), |running| (running.core.mempool.len() as u64, running.evidence()));
         let finality = self.0.finality.borrow().clone();
-        ValidatorStatus { seat: self.seat(), height: self.height(), pending, evidence, finality }
+        let oldest_height = slot.as_ref().map_or(0, |running| running.history.oldest());
+        ValidatorStatus { seat: self.seat(), height: self.height(), oldest_height, pending, evidence, finality }
     }
 
     /// Seat in the committee that orders the next block; `None` if that has none for these keys.

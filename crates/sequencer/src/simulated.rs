@@ -13,7 +13,7 @@ use crate::history::History;
 use crate::lane::actor::shared_target;
 use crate::mempool::SubmitError;
 use crate::orderer::Core;
-use crate::sequencer::{Config, FinalizedError, Prepared, StartError, prepare};
+use crate::sequencer::{Config, FinalizedError, Prepared, StartError, finalized, prepare};
 use crate::submission::{Lifetime, Receipt, Submission, Writer};
 use bytes::Bytes;
 use commonware_cryptography::ed25519;
@@ -107,7 +107,7 @@ impl Validator {
 
     /// As [`Sequencer::finalized`](crate::Sequencer::finalized).
     pub fn finalized(&self, from: u64, max: usize) -> Result<Vec<CertifiedBlock>, FinalizedError> {
-        Ok(self.history.certified(from, self.height(), max)?)
+        finalized(&self.history, from, self.height(), max)
     }
 
     /// As [`Sequencer::block`](crate::Sequencer::block), without the proof.

@@ -330,6 +330,13 @@ impl Backend for Answers {
         height: u64,
         limit: usize,
     ) -> Answer<Vec<SequencedTransaction>> {
+        let from = self.indexed(Index::complete_from).await?;
+        // 0 is as good as 1: there are no transactions in genesis.
+        if height.max(1) < from {
+            let detail =
+                format!("this gateway has the transactions of all blocks from height {from} on, not from {height}");
+            return Err(problem::gone(detail));
+        }
         self.indexed(move |index| index.transactions(namespace, height, limit)).await
     }
 

@@ -82,12 +82,19 @@ impl Trust {
             text.parse::<B256>().map_err(|e| RollupError::Committee(format!("public key {text:?}: {e}")))
         };
         let keys = network.validators.iter().map(|validator| key(&validator.public_key));
-        let mut committee: Vec<B256> = keys.collect::<Result<_, _>>()?;
+        Self::new(network.chain_id, keys.collect::<Result<_, _>>()?)
+    }
+
+    /// A committee by its Ed25519 keys, of a network with this chain id.
+    ///
+    /// # Errors
+    /// When there are no keys.
+    pub fn new(chain_id: u64, mut committee: Vec<B256>) -> Result<Self, RollupError> {
         if committee.is_empty() {
             return Err(RollupError::Committee("it has no validators".to_owned()));
         }
         committee.sort_unstable();
-        Ok(Self { chain_id: network.chain_id, committee })
+        Ok(Self { chain_id, committee })
     }
 
     /// Keys of the committee, ascending.
@@ -130,7 +137,7 @@ impl Trust {
         Ok(VerifiedAccount { height: header.height, digest: header.digest, account, evidence: told.clone() })
     }
 
-    fn header(&self, height: u64, header: &[u8], certificate: &[u8]) -> Result<Header, TrustError> {
+    pub(crate) fn header(&self, height: u64, header: &[u8], certificate: &[u8]) -> Result<Header, TrustError> {
         let header = certificate::verify(self.chain_id, &self.committee, header, certificate)?;
         match header.height == height {
             true => Ok(header),

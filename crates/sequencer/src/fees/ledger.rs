@@ -55,6 +55,8 @@ pub(crate) struct Ledger {
 struct Inner {
     accounts: Arc<Accounts>,
     committed: Option<Arc<Committed>>,
+    /// Those that the newest block that opened an epoch follows on, whether it commits to them or there were none.
+    opened: Arc<Accounts>,
     /// Height of the accounts in the file.
     kept: u64,
 }
@@ -84,13 +86,32 @@ impl Ledger {
             }
         };
         let kept = accounts.height();
-        let inner = Inner { accounts: Arc::new(accounts), committed: None, kept };
+        let accounts = Arc::new(accounts);
+        let inner = Inner { opened: accounts.clone(), accounts, committed: None, kept };
         Self { genesis, epoch_blocks, file, inner: Mutex::new(inner) }
     }
 
     /// Newest block that is counted.
     pub fn height(&self) -> u64 {
         self.inner.lock().accounts.height()
+    }
+
+    /// Newest block that is counted in the file: after a crash it goes on from there.
+    pub fn kept(&self) -> u64 {
+        self.inner.lock().kept
+    }
+
+    /// Writes the file now, as far as it may go; returns [`Ledger::kept`].
+    ///
+    /// # Errors
+    /// When the accounts cannot be kept.
+    pub fn keep(&self) -> Result<u64, KeptError> {
+        let mut inner = self.inner.lock();
+        if inner.opened.height() > inner.kept {
+            kept::write(&self.file, &self.genesis, &inner.opened)?;
+            inner.kept = inner.opened.height();
+        }
+        Ok(inner.kept)
     }
 
     /// What is owed after that block.
@@ -146,6 +167,7 @@ impl Ledger {
                 kept::write(&self.file, &self.genesis, &accounts)?;
                 inner.kept = accounts.height();
             }
+            inner.opened = accounts.clone();
             let committed = Committed { height: block.height, accounts, tree: OnceLock::new() };
             inner.committed = Some(Arc::new(committed)).filter(|committed| !committed.accounts.is_empty());
         }

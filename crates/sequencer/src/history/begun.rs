@@ -3,13 +3,11 @@
 //! To everybody who asks which blocks are present, those before the first one look as if they had been here, so that
 //! nobody fetches them; they cannot be read.
 
-use super::{BLOCK_RANGES, History, HistoryError, META};
+use super::{BLOCK_RANGES, History, HistoryError, META, OLDEST};
 use redb::{ReadableDatabase as _, TableError};
 
 /// Row of [`META`]: height of the first block that was ever here.
 const BEGINS: &str = "begins";
-/// Row of [`META`]: the height from which on every block is whole.
-const OLDEST: &str = "oldest";
 
 impl History {
     /// Says that nothing before `first` but what is here already will come; everything else must be committed. Durable when it
@@ -21,6 +19,7 @@ impl History {
         let ranges: Vec<(u64, u64)> = {
             let mut state = self.state.lock();
             state.presence.blocks.fill(0, first.saturating_sub(1));
+            state.oldest = first;
             state.presence.blocks.from(0).collect()
         };
         let write = || -> Result<(), redb::Error> {

@@ -167,6 +167,8 @@ pub struct Cluster {
     pub recorders: Vec<Arc<Recorder>>,
     pub running: Vec<Option<Sequencer>>,
     pub epoch_blocks: u64,
+    /// How long blocks are kept.
+    pub retention: Option<Duration>,
     guards: Vec<Option<Arc<Guard>>>,
     keys: Vec<ValidatorKeys>,
     ports: Vec<u16>,
@@ -206,6 +208,7 @@ impl Cluster {
         let recorder = |_| Arc::new(Recorder { seats: seats.clone(), ..Recorder::default() });
         let mut cluster = Self {
             epoch_blocks: 8,
+            retention: None,
             guards: keys.iter().map(|_| None).collect(),
             committee: Committee::new(&validators[..size], CHAIN_ID).unwrap(),
             block_millis,
@@ -272,7 +275,7 @@ impl Cluster {
             directory: self.root.join(format!("validator-{seat}")),
             genesis_timestamp_millis: 1_000,
             block_millis: self.block_millis,
-            limits: Limits::default(),
+            limits: Limits { retention: self.retention, ..Limits::default() },
             epoch_blocks: self.epoch_blocks,
             guard: self.guard(seat).clone(),
             lane: self.lane.as_ref().map(|dealt| lane(dealt, &self.committee, &self.keys[seat])),
