@@ -7,8 +7,9 @@ use cid::Cid;
 use futures::stream::BoxStream;
 use protocol::api::{
     BlockHeader, BlockShard, CertifiedBlock, Committees, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint,
-    LinkPage, LogRecord, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ProviderInfo, Quote, RepairReport,
-    SequencedTransaction, ShardNodeInfo, Status, StorageNode, SubmissionReceipt, SubmissionStatus, ValidatorStatus,
+    LaneState, LinkPage, LogRecord, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ProviderInfo, Quote,
+    RepairReport, SequencedTransaction, ShardNodeInfo, Status, StorageNode, SubmissionReceipt, SubmissionStatus,
+    ValidatorStatus,
 };
 use protocol::network::Network;
 use std::ops::Range;
@@ -178,6 +179,8 @@ pub trait ValidatorBackend: Send + Sync + 'static {
     async fn checkpoint(&self, epoch: Option<u64>) -> Answer<KeptCheckpoint>;
     /// Who orders which blocks.
     async fn committees(&self) -> Answer<Committees>;
+    /// Who holds the key of the encrypted lane.
+    async fn lane(&self) -> Answer<LaneState>;
     /// At most `max` links that the stake voted for, to targets of epoch `from` and later; a page may end earlier.
     async fn links(&self, from: u64, max: usize) -> Answer<LinkPage>;
     /// Takes evidence against a validator; it is on the disk when this returns.

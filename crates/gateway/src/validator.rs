@@ -20,8 +20,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 pub(crate) use namespaces::reach;
 use protocol::api::{
-    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LinkPage, SubmitAllRequest, SubmitAllResponse,
-    ValidatorStatus,
+    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LaneState, LinkPage, SubmitAllRequest,
+    SubmitAllResponse, ValidatorStatus,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -75,6 +75,7 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .merge(espresso::router())
         .route("/seq/v1/checkpoint", get(checkpoint))
         .route("/seq/v1/committees", get(committees))
+        .route("/seq/v1/lane", get(lane))
         .route("/seq/v1/links", get(links))
         .route("/seq/v1/evidence", post(evidence))
         .route_layer(limit);
@@ -154,6 +155,11 @@ async fn checkpoint(State(node): State<Node>, query: Parameters) -> Reply<Json<K
 async fn committees(State(node): State<Node>, query: Parameters) -> Reply<Json<Committees>> {
     query.only(&[])?;
     Ok(Json(node.backend.committees().await?))
+}
+
+async fn lane(State(node): State<Node>, query: Parameters) -> Reply<Json<LaneState>> {
+    query.only(&[])?;
+    Ok(Json(node.backend.lane().await?))
 }
 
 async fn links(State(node): State<Node>, query: Parameters) -> Reply<Json<LinkPage>> {

@@ -192,6 +192,10 @@ pub struct DevArguments {
     /// the state directory is made
     #[arg(long = "policy", value_parser = lane::policy_of, value_name = "NAMESPACE=POLICY")]
     pub policies: Vec<(u64, LanePolicy)>,
+    /// Who makes the key of the encrypted lane: a dealer who can read everything, or the validators together (the lane opens
+    /// some blocks after genesis); fixed when the state directory is made
+    #[arg(long, value_enum, default_value_t, value_name = "MAKER")]
+    pub lane: lane::KeyMaker,
     /// History and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
@@ -246,6 +250,7 @@ impl DevArguments {
             block_millis: self.block_millis,
             epoch_blocks: self.epoch_blocks,
             policies: lane::policies(&self.policies),
+            lane: self.lane,
             chain: ChainOptions { retention: self.retention, ..self.chain.options() },
         }
     }
@@ -276,6 +281,10 @@ pub struct InitArguments {
     /// What stands in a namespace: fcfs, encrypted or both; 1=both unless said otherwise, fcfs in all others
     #[arg(long = "policy", value_parser = lane::policy_of, value_name = "NAMESPACE=POLICY")]
     pub policies: Vec<(u64, LanePolicy)>,
+    /// Who makes the key of the encrypted lane: a dealer who can read everything, or the validators together (the lane opens
+    /// some blocks after genesis)
+    #[arg(long, value_enum, default_value_t, value_name = "MAKER")]
+    pub lane: lane::KeyMaker,
 }
 
 /// What a node can be.

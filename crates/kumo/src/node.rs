@@ -130,6 +130,7 @@ pub fn init(arguments: &InitArguments) -> Result<Plan> {
         block_millis: arguments.block_millis,
         epoch_blocks: arguments.epoch_blocks,
         policies: crate::lane::policies(&arguments.policies),
+        lane: arguments.lane,
         ..Options::default()
     };
     plan::Plan::prepare(&arguments.dir, options)

@@ -28,7 +28,7 @@ use std::fmt;
 mod record;
 mod unseal;
 
-pub use record::{KIND, Record, RecordError};
+pub use record::{DEALING_BYTES_MAX, KIND, KeyError, KeyRecord, Record, RecordError};
 pub use unseal::Unsealer;
 
 /// First bytes of every envelope. No Ethereum transaction begins with the first of them.

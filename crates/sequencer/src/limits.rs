@@ -33,8 +33,8 @@ pub const SYSTEM_TRANSACTIONS_MAX: usize = 1
     + LANE_RECORDS_MAX
     + crate::lane::OPENED_PER_BLOCK_MAX;
 
-/// Records of the encrypted lane in one block: openings, and what is settled.
-pub const LANE_RECORDS_MAX: usize = crate::lane::OPENINGS_PER_BLOCK_MAX + 1;
+/// Records of the encrypted lane in one block: openings, what is settled, dealings and a key.
+pub const LANE_RECORDS_MAX: usize = crate::lane::OPENINGS_PER_BLOCK_MAX + 1 + crate::lane::DEALINGS_PER_BLOCK_MAX + 1;
 
 /// Pieces of evidence in one block; more wait for the next ones.
 pub const EVIDENCE_PER_BLOCK_MAX: usize = 4;
@@ -47,6 +47,8 @@ pub const SYSTEM_BYTES_MAX: usize = ENTRY_OVERHEAD_BYTES
     + (1 + crate::committees::ANNOUNCEMENT_BYTES_MAX + 4)
     + crate::lane::OPENINGS_PER_BLOCK_MAX * (2 + 8 + proof::lane::OPENING_BYTES + 4)
     + (2 + 8 + 4)
+    + crate::lane::DEALINGS_PER_BLOCK_MAX * (2 + 8 + proof::lane::DEALING_BYTES_MAX + 4)
+    + (2 + 8 + 8 + proof::lane::LANE_KEY_BYTES + 4 + 4 + 32 * COMMITTEE_MAX + 4)
     + ENTRY_OVERHEAD_BYTES
     + crate::lane::OPENED_BYTES_PER_BLOCK_MAX
     + 4 * crate::lane::OPENED_PER_BLOCK_MAX;

@@ -357,7 +357,10 @@ impl Core {
         }
         self.desk.deliver(block, &self.stake_after(block))?;
         self.ledger.deliver(block).map_err(|reason| format!("accounts after block {}: {reason}", block.height))?;
-        self.lane.as_ref().map_or(Ok(()), |lane| lane.deliver(block))?;
+        if let Some(lane) = &self.lane {
+            lane.deliver(block)?;
+            self.mempool.close_lane(lane.closed());
+        }
         if is_new {
             self.take_announcement(block);
         }

@@ -383,8 +383,8 @@ fn restore(
 /// The lane after the last block for which it was kept, or at genesis.
 fn restore_lane(
     config: Option<lane::Config>,
-    committee: &Committee,
-    history: &Arc<History>,
+    (committee, keys, schedule): (&Committee, &ValidatorKeys, &Schedule),
+    (history, directory): (&Arc<History>, &Path),
     application: &dyn Application,
 ) -> Result<Option<Arc<lane::desk::Desk>>, StartError> {
     let Some(config) = config else { return Ok(None) };
@@ -392,13 +392,19 @@ fn restore_lane(
         return Err(StartError::Period { blocks: config.period_blocks });
     }
     let rules = LaneRules::new(&config, committee.chain_id(), application.executes(), committee.size());
-    let (rules, key) = (Arc::new(rules), Arc::new(config.secret.sharing().clone()));
+    let rules = Arc::new(rules);
     let damaged = || StartError::Lane { path: history.path().to_owned() };
     let state = match history.lane()? {
-        Some(kept) => lane::state::State::decode(rules, key, &kept).ok_or_else(damaged)?,
-        None => lane::state::State::genesis(rules, key),
+        Some(kept) => lane::state::State::decode(rules, schedule, &kept).ok_or_else(damaged)?,
+        None => {
+            let sharing = config.dealt.as_ref().map(lane::Secret::sharing);
+            let dealt = sharing.and_then(|sharing| lane::ceremony::Key::dealt(sharing, committee.participants()));
+            lane::state::State::genesis(rules, schedule.until(0), dealt)
+        }
     };
-    Ok(Some(Arc::new(lane::desk::Desk::new(config.secret, state, history.clone()))))
+    let vault = lane::vault::Vault::new(directory.join("lane"));
+    let dealings = lane::dealings::Dealings::new(keys.consensus.clone(), vault, config.dealt, config.randomness);
+    Ok(Some(Arc::new(lane::desk::Desk::new(dealings, state, history.clone()))))
 }
 
 /// First height whose transactions are remembered after a start: what is read for it is bounded by blocks and bytes.
@@ -494,10 +500,11 @@ pub(crate) fn prepare(
     let (tracker, reviewed) = restore(&committee, &history, &genesis, epoch_blocks)?;
     let desk = Arc::new(Desk::new(keys.votes.clone(), tracker, history.clone())?);
     reviewed.iter().for_each(|(tracker, block)| desk.review(tracker, block));
-    let lane = restore_lane(lane, &committee, &history, &*application)?;
+    let lane = restore_lane(lane, (&committee, &keys, &committees.now()), (&history, &directory), &*application)?;
     let mempool = Mempool::new(limits);
     if let Some(lane) = &lane {
         mempool.seal(lane.rules());
+        mempool.close_lane(lane.closed());
     }
     let evidence_path = directory.join("evidence.jsonl");
     let evidence = EvidenceLog::open(&evidence_path, committees.clone()).map_err(directory_error(&evidence_path))?;
@@ -834,6 +841,13 @@ impl Sequencer {
     /// Seat in the committee that orders the next block; `None` if that has none for these keys.
     pub fn seat(&self) -> Option<u32> {
         self.0.committees.at(self.height() + 1).seat(&self.0.public_key)
+    }
+
+    /// Who holds the key of the encrypted lane; `None` if the network has none.
+    pub fn lane(&self) -> Result<Option<lane::LaneStatus>, FinalizedError> {
+        let slot = self.0.slot.read();
+        let running = slot.as_ref().ok_or(FinalizedError::Stopped)?;
+        Ok(running.core.lane.as_ref().map(|lane| lane.status()))
     }
 
     /// The committees so far, and those announced.

@@ -10,6 +10,7 @@ use crate::application::Application;
 use crate::block::Block;
 use crate::engine::{self, Links, Setup};
 use crate::history::History;
+use crate::lane::LaneStatus;
 use crate::lane::actor::shared_target;
 use crate::mempool::SubmitError;
 use crate::orderer::Core;
@@ -118,6 +119,11 @@ impl Validator {
     /// What the stake has justified and finalised, as this validator sees it.
     pub fn finality(&self) -> StakeFinality {
         self.core.desk.view().borrow().clone()
+    }
+
+    /// As [`Sequencer::lane`](crate::Sequencer::lane).
+    pub fn lane(&self) -> Option<LaneStatus> {
+        self.core.lane.as_ref().map(|lane| lane.status())
     }
 
     /// Why the validator cannot go on, if it cannot.

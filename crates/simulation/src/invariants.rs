@@ -24,6 +24,8 @@ pub enum Invariant {
     FinalizedIsFinal,
     /// An honest validator releases its share of an opening only when the block at the target is final for it.
     NoShareBeforeFinality,
+    /// All who hold a share of the encrypted lane's key agree on the key and on who holds the others.
+    OneLaneKey,
     /// When all faults have ended, blocks become final again everywhere, and the stake finalises them.
     Progress,
     /// What an honest validator has acknowledged becomes final or expires, whatever happens to that validator, and nothing
@@ -37,7 +39,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::OneBlockPerHeight,
         Self::EveryBlockOnce,
         Self::CertifiedWhenServed,
@@ -47,6 +49,7 @@ impl Invariant {
         Self::HonestNeverAccused,
         Self::FinalizedIsFinal,
         Self::NoShareBeforeFinality,
+        Self::OneLaneKey,
         Self::Progress,
         Self::AcknowledgedIsIncluded,
         Self::StartsAgain,
@@ -65,6 +68,7 @@ impl Invariant {
             Self::HonestNeverAccused => "honest-never-accused",
             Self::FinalizedIsFinal => "finalized-is-final",
             Self::NoShareBeforeFinality => "no-share-before-finality",
+            Self::OneLaneKey => "one-lane-key",
             Self::Progress => "progress",
             Self::AcknowledgedIsIncluded => "acknowledged-is-included",
             Self::StartsAgain => "starts-again",

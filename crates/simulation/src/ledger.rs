@@ -5,6 +5,7 @@ use crate::plan::{NAMESPACES, QUIET_NAMESPACE, SEALED_NAMESPACE};
 use alloy_primitives::B256;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use proof::lane::KeyRecord;
 use proof::namespace::NamespaceProof;
 use protocol::api::CheckpointName;
 use protocol::network::Validator;
@@ -36,6 +37,8 @@ pub(crate) struct Chronicle {
     taken: BTreeMap<usize, u64>,
     /// Shares of the encrypted lane that honest validators have sent.
     pub shares: u64,
+    /// Its keys, by the round that made them.
+    keys: BTreeMap<u64, KeyRecord>,
     /// Evidence in blocks.
     pub accusations: u64,
     /// The first promise that was broken.
@@ -94,6 +97,20 @@ impl Chronicle {
             let text = format!("seat {seat} at height {height} sent its share for {target}");
             self.broken.get_or_insert((Invariant::NoShareBeforeFinality, text));
         }
+    }
+
+    /// Compares the key of the encrypted lane in force for a validator with what others said of the same round.
+    pub fn holds(&mut self, seat: usize, key: &KeyRecord) -> Result<(), Broken> {
+        let known = self.keys.entry(key.round).or_insert_with(|| key.clone());
+        match known == key {
+            true => Ok(()),
+            false => Err((Invariant::OneLaneKey, format!("seat {seat} has {key:?}, others {known:?}"))),
+        }
+    }
+
+    /// How many there were.
+    pub fn keys(&self) -> u64 {
+        self.keys.len() as u64
     }
 
     fn take(&mut self, seat: usize, block: &Block) -> Result<(), Broken> {

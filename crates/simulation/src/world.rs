@@ -16,12 +16,12 @@ use commonware_runtime::{Clock as _, Handle, IoBuf, Metrics as _, Spawner as _, 
 use commonware_utils::{NZUsize, Probability, TestRng};
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use proof::lane::{Entropy, seal};
+use proof::lane::{Entropy, LaneKey, seal};
 use protocol::api::{CertifiedBlock, SubmissionState};
 use protocol::network::LanePolicy;
 use sequencer::committees::Schedule;
 use sequencer::guard::Guard;
-use sequencer::lane::{self, Dealt};
+use sequencer::lane::{self, Dealt, LaneStatus, Randomness};
 use sequencer::simulated::{CHANNELS, Validator, channels, released};
 use sequencer::{
     Application, Block, Committee, Config, EvidenceRecord, Hash, Lifetime, Limits, Receipt, Submission, ValidatorKeys,
@@ -72,6 +72,8 @@ pub struct Outcome {
     pub certificate_bytes: u64,
     /// Shares of the encrypted lane that honest validators sent.
     pub shares: u64,
+    /// Keys of the encrypted lane that validators made, or handed over.
+    pub keys: u64,
     /// State of the runtime's auditor at the end of each part: the same for the same seed.
     pub audits: Vec<String>,
 }
@@ -111,6 +113,7 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> R
     (outcome.messages, outcome.header_bytes) = (world.messages, world.header_bytes);
     outcome.certificate_bytes = world.certificate_bytes;
     outcome.shares = world.chronicle.lock().shares;
+    outcome.keys = world.chronicle.lock().keys();
     outcome.evidence = world.accusations().map_err(|broken| world.violation(broken))?;
     outcome.evidence += world.chronicle.lock().accusations;
     let height = world.chronicle.lock().height();
@@ -137,8 +140,8 @@ struct World<'a> {
     plan: &'a Plan,
     directory: &'a Path,
     committee: Committee,
-    /// Key of the encrypted lane.
-    lane: Dealt,
+    /// A key that is none of this network: what is sealed to it opens to nothing.
+    stranger: LaneKey,
     /// Whom the applications seat later.
     seats: Arc<Seats>,
     /// Committees by the blocks that were served last.
@@ -199,7 +202,7 @@ impl<'a> World<'a> {
             directory,
             schedule: Schedule::new(committee.clone(), plan.epoch_blocks),
             committee,
-            lane: deal(plan),
+            stranger: stranger(plan),
             seats: Arc::new(seats),
             peers: (0..plan.validators).map(peer).collect(),
             chronicle: Arc::new(Mutex::new(chronicle)),
@@ -320,7 +323,8 @@ impl<'a> World<'a> {
         self.chronicle.lock().made(hashes.clone());
         if let [(SEALED_NAMESPACE, payload)] = made.as_slice() {
             // What it holds may stand in a block when it is opened.
-            let envelope = self.seal(powered.height(seat), payload);
+            let key = powered.with(seat, Validator::lane).flatten().and_then(|lane| lane.key);
+            let envelope = self.seal(key.map_or(self.stranger, |record| record.key), powered.height(seat), payload);
             hashes = vec![transaction_hash(SEALED_NAMESPACE, &envelope)];
             made = vec![(SEALED_NAMESPACE, envelope)];
             self.chronicle.lock().made(hashes.clone());
@@ -343,12 +347,11 @@ impl<'a> World<'a> {
     }
 
     /// An envelope for the second target above `height`.
-    fn seal(&self, height: u64, payload: &Bytes) -> Bytes {
+    fn seal(&self, key: LaneKey, height: u64, payload: &Bytes) -> Bytes {
         let target = (height / PERIOD_BLOCKS + 2) * PERIOD_BLOCKS;
         let mut entropy = [0; 64];
         entropy[..8].copy_from_slice(&self.submissions.to_be_bytes());
-        let key = self.lane.sharing.public();
-        let sealed = seal(key, CHAIN_ID, SEALED_NAMESPACE, target, payload, Entropy(entropy));
+        let sealed = seal(&key, CHAIN_ID, SEALED_NAMESPACE, target, payload, Entropy(entropy));
         sealed.expect("a plan keeps the limits").into()
     }
 
@@ -427,7 +430,7 @@ impl<'a> World<'a> {
             limits: Limits::default(),
             epoch_blocks: self.plan.epoch_blocks,
             guard: self.guard(powered, &name).await?,
-            lane: self.lane_of(seat),
+            lane: Some(self.lane(&name)),
         };
         free(&powered.context, &config.directory).await;
         let slot: Arc<Mutex<Option<Validator>>> = Arc::default();
@@ -447,11 +450,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The encrypted lane as a seat takes part in it.
-    fn lane_of(&self, seat: usize) -> Option<lane::Config> {
-        let secret = self.lane.secret(&self.committee, &keys(seat))?;
+    /// The encrypted lane as a validator takes part in it, whose key the validators make. Halves of twins deal differently.
+    fn lane(&self, name: &str) -> lane::Config {
         let policies = [(SEALED_NAMESPACE, LanePolicy::Both)].into();
-        Some(lane::Config { period_blocks: PERIOD_BLOCKS, policies, secret })
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.plan.seed.to_be_bytes());
+        seed[8..8 + name.len()].copy_from_slice(name.as_bytes());
+        let randomness = Randomness::Seeded(seed);
+        lane::Config { period_blocks: PERIOD_BLOCKS, policies, dealt: None, randomness }
     }
 
     /// The record of what a validator signed; twins have one each.
@@ -478,6 +484,10 @@ impl<'a> World<'a> {
     fn check_now(&self, powered: &Powered) -> Result<(), Broken> {
         let mut chronicle = self.chronicle.lock();
         chronicle.broken.take().map_or(Ok(()), Err)?;
+        self.plan.honest().try_for_each(|seat| match powered.with(seat, Validator::lane).flatten() {
+            Some(LaneStatus { key: Some(key), has_share: true, .. }) => chronicle.holds(seat, &key),
+            _ => Ok(()),
+        })?;
         self.plan.honest().try_for_each(|seat| match powered.with(seat, Validator::finality) {
             Some(finality) => chronicle.finalized(seat, &finality.finalized),
             None => Ok(()),
@@ -681,10 +691,10 @@ fn messages_sent(metrics: &str) -> u64 {
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-/// The key of the lane, the same for the same plan.
-fn deal(plan: &Plan) -> Dealt {
+/// A key of nobody, the same for the same plan.
+fn stranger(plan: &Plan) -> LaneKey {
     let validators = NonZeroU32::new(plan.validators as u32).expect("a plan has validators");
-    Dealt::with(TestRng::new(plan.seed), validators).expect("a key that is not zero")
+    *Dealt::with(TestRng::new(plan.seed), validators).expect("a key that is not zero").sharing.public()
 }
 
 fn keys(seat: usize) -> ValidatorKeys {

@@ -147,6 +147,17 @@ impl Answers {
         view
     }
 
+    /// The key that validators made, for those who know the network from here alone; empty while there is none.
+    async fn lane_key(&self) -> Answer<String> {
+        for validator in &self.validators {
+            match validator.lane().await {
+                Ok(state) => return Ok(state.key.map_or_else(String::new, |key| key.key)),
+                Err(error) => tracing::debug!(%error, "passed over a validator"),
+            }
+        }
+        Err(problem::unavailable("no validator says what the key of the encrypted lane is"))
+    }
+
     /// Whether the record is signed by the provider that holds this attempt of the task now.
     async fn check_log(&self, record: &LogRecord) -> Answer<()> {
         if record.sealed.len() > RECORD_BYTES_MAX {
@@ -177,6 +188,9 @@ impl Backend for Answers {
         network.accounts.clear();
         network.validators.clear();
         network.genesis = None;
+        if let Some(lane) = network.lane.as_mut().filter(|lane| lane.key.is_empty()) {
+            lane.key = self.lane_key().await?;
+        }
         Ok(network)
     }
 

@@ -20,7 +20,7 @@ use chain::{Chain, ChainConfig, ChainError};
 use eyre::{Context, Result, ensure, eyre};
 use protocol::api::{
     BlockHeader, BlockShard, CertifiedBlock, CheckpointName, CommittedAccount, CommitteeTerm, Committees,
-    FinalizedPage, KeptCheckpoint, LinkPage, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem,
+    FinalizedPage, KeptCheckpoint, LaneState, LinkPage, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem,
     SubmissionReceipt, SubmissionStatus, ValidatorStatus, VotedLink,
 };
 use protocol::network::{Network, Validator};
@@ -523,6 +523,11 @@ impl ValidatorBackend for Api {
             validators: term.committee.validators().to_vec(),
         };
         Ok(Committees { committees: self.sequencer.committees().terms().iter().map(term).collect() })
+    }
+
+    async fn lane(&self) -> Answer<LaneState> {
+        let found = self.read(|sequencer| lane::state(sequencer)).await?;
+        found.ok_or_else(|| problem::not_found("encrypted lane", "key", "this network has none"))
     }
 
     async fn links(&self, from: u64, max: usize) -> Answer<LinkPage> {

@@ -4,8 +4,9 @@ use super::RollupError;
 use alloy_primitives::{B256, Bytes};
 use proof::account::{self, Account, AccountError, AccountProof};
 use proof::certificate::{self, CertificateError, Header};
+use proof::lane::{KeyError, KeyRecord};
 use proof::namespace::{NamespaceError, NamespaceProof, TransactionProof};
-use protocol::api::{CommittedAccount, NamespaceBlock};
+use protocol::api::{CommittedAccount, NamespaceBlock, SharedKeyProof};
 use protocol::network::Network;
 
 /// Why an answer is not believed.
@@ -31,6 +32,9 @@ pub enum TrustError {
     /// The header does not have these transactions.
     #[error(transparent)]
     Transactions(#[from] NamespaceError),
+    /// The header has no key of the encrypted lane there.
+    #[error(transparent)]
+    LaneKey(#[from] KeyError),
     /// The header does not have this account.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -135,6 +139,12 @@ impl Trust {
             return Err(TrustError::Namespace(account.namespace));
         }
         Ok(VerifiedAccount { height: header.height, digest: header.digest, account, evidence: told.clone() })
+    }
+
+    /// The key of the encrypted lane as a block names it.
+    pub(super) fn lane_key(&self, told: &SharedKeyProof) -> Result<KeyRecord, TrustError> {
+        let header = self.header(told.height, &told.header, &told.certificate)?;
+        Ok(KeyRecord::prove(&header, &TransactionProof::decode(&told.record)?)?)
     }
 
     pub(crate) fn header(&self, height: u64, header: &[u8], certificate: &[u8]) -> Result<Header, TrustError> {
