@@ -6,9 +6,9 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::stream::BoxStream;
 use protocol::api::{
-    CertifiedBlock, Committees, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint, LinkPage, LogRecord,
-    LaneState, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ProviderInfo, Quote, RepairReport, SequencedTransaction,
-    ShardNodeInfo, Status, StorageNode, SubmissionReceipt, SubmissionStatus, ValidatorStatus,
+    CertifiedBlock, Committees, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint, LaneState, LinkPage,
+    LogRecord, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ProviderInfo, Quote, RepairReport,
+    SequencedTransaction, ShardNodeInfo, Status, StorageNode, SubmissionReceipt, SubmissionStatus, ValidatorStatus,
 };
 use protocol::network::Network;
 use std::ops::Range;

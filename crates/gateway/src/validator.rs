@@ -19,8 +19,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 pub(crate) use namespaces::reach;
 use protocol::api::{
-    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LaneState, LinkPage, SubmitAllRequest, SubmitAllResponse,
-    ValidatorStatus,
+    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LaneState, LinkPage, SubmitAllRequest,
+    SubmitAllResponse, ValidatorStatus,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -79,12 +79,7 @@ pub fn create(
     }
 }
 
-fn deal(
-    state: &Path,
-    validators: &[Validator],
-    chain_id: u64,
-    policies: BTreeMap<u64, LanePolicy>,
-) -> Result<Lane> {
+fn deal(state: &Path, validators: &[Validator], chain_id: u64, policies: BTreeMap<u64, LanePolicy>) -> Result<Lane> {
     let count =
         NonZeroU32::new(validators.len() as u32).ok_or_else(|| eyre!("a network has at least one validator"))?;
     let dealt = Dealt::new(count)?;
@@ -136,7 +131,10 @@ pub fn config(network: &Network, committee: &Committee, keys: &ValidatorKeys, di
         randomness: Randomness::System,
     };
     if dealer == DKG {
-        ensure!(sharing.is_empty() && key.is_empty(), "lane.sharing and lane.key are {DKG:?}'s to make: leave them empty");
+        ensure!(
+            sharing.is_empty() && key.is_empty(),
+            "lane.sharing and lane.key are {DKG:?}'s to make: leave them empty"
+        );
         return Ok(Some(config(None)));
     }
     let commitment = hex::decode(sharing).wrap_err("lane.sharing is not hex")?;

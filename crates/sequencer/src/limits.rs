@@ -34,8 +34,7 @@ pub const SYSTEM_TRANSACTIONS_MAX: usize = 1
     + crate::lane::OPENED_PER_BLOCK_MAX;
 
 /// Records of the encrypted lane in one block: openings, what is settled, dealings and a key.
-pub const LANE_RECORDS_MAX: usize =
-    crate::lane::OPENINGS_PER_BLOCK_MAX + 1 + crate::lane::DEALINGS_PER_BLOCK_MAX + 1;
+pub const LANE_RECORDS_MAX: usize = crate::lane::OPENINGS_PER_BLOCK_MAX + 1 + crate::lane::DEALINGS_PER_BLOCK_MAX + 1;
 
 /// Pieces of evidence in one block; more wait for the next ones.
 pub const EVIDENCE_PER_BLOCK_MAX: usize = 4;

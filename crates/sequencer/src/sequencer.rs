@@ -460,12 +460,7 @@ pub(crate) fn prepare(
     let (tracker, reviewed) = restore(&committee, &history, &genesis, epoch_blocks)?;
     let desk = Arc::new(Desk::new(keys.votes.clone(), tracker, history.clone())?);
     reviewed.iter().for_each(|(tracker, block)| desk.review(tracker, block));
-    let lane = restore_lane(
-        lane,
-        (&committee, &keys, &committees.now()),
-        (&history, &directory),
-        &*application,
-    )?;
+    let lane = restore_lane(lane, (&committee, &keys, &committees.now()), (&history, &directory), &*application)?;
     let mempool = Mempool::new(limits);
     if let Some(lane) = &lane {
         mempool.seal(lane.rules());

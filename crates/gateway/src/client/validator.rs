@@ -4,8 +4,8 @@ use super::{Api, CALL_BYTES_MAX, CALL_TIMEOUT, ClientError, parse, read};
 use crate::validator::PAGE_BYTES_MAX;
 use axum::body::Bytes;
 use protocol::api::{
-    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LaneState, LinkPage, SubmitAllRequest, SubmitAllResponse,
-    SubmitRequest, SubmitResponse, ValidatorStatus,
+    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LaneState, LinkPage, SubmitAllRequest,
+    SubmitAllResponse, SubmitRequest, SubmitResponse, ValidatorStatus,
 };
 use reqwest::Client;
 use std::time::Duration;

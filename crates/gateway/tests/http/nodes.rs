@@ -7,9 +7,9 @@ use cid::Cid;
 use gateway::backend::{Answer, FinalBlock, ShardBackend, Submission, ValidatorBackend};
 use gateway::problem;
 use protocol::api::{
-    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, LinkPage,
-    LaneAttempt, LaneState, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ShardNodeInfo, SubmissionPlace, SubmissionReceipt,
-    SubmissionState, SubmissionStatus, ValidatorStatus, VotedLink,
+    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, LaneAttempt, LaneState,
+    LinkPage, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ShardNodeInfo, SubmissionPlace,
+    SubmissionReceipt, SubmissionState, SubmissionStatus, ValidatorStatus, VotedLink,
 };
 use protocol::content::sha256;
 use std::collections::BTreeMap;

@@ -81,7 +81,9 @@ pub enum KeyError {
     #[error("transaction {0} of namespace 0 names no key of the encrypted lane")]
     Record(u32),
     /// It is shared among others.
-    #[error("{shares} validators share the key of the encrypted lane from height {first} on, and they are not the committee")]
+    #[error(
+        "{shares} validators share the key of the encrypted lane from height {first} on, and they are not the committee"
+    )]
     Members {
         /// How many do.
         shares: usize,

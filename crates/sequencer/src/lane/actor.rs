@@ -60,9 +60,7 @@ impl Letter {
     pub fn encode(&self) -> Vec<u8> {
         let of_round = |tag: u8, round: &u64, bytes: &Bytes| [&[tag][..], &round.to_be_bytes(), bytes].concat();
         match self {
-            Self::Share(Message { target, part }) => {
-                [&[SHARE][..], &target.to_be_bytes(), &part.encode()].concat()
-            }
+            Self::Share(Message { target, part }) => [&[SHARE][..], &target.to_be_bytes(), &part.encode()].concat(),
             Self::Dealt { round, dealing } => of_round(DEALT, round, dealing),
             Self::Acknowledged { round, acknowledgement } => of_round(ACKNOWLEDGED, round, acknowledgement),
             Self::Published { round, dealing } => of_round(PUBLISHED, round, dealing),

@@ -301,8 +301,7 @@ impl Secret {
         let mut text = String::new();
         file.take(SHARE_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
         let share: Option<Share> = hex::decode(text.trim()).ok().and_then(|bytes| DecodeUnit::decode_unit(&bytes));
-        let fits =
-            |share: &Share| member(committee, keys) == Some(usize::from(share.index)) && sharing.has(share);
+        let fits = |share: &Share| member(committee, keys) == Some(usize::from(share.index)) && sharing.has(share);
         match share.filter(fits) {
             Some(share) => Ok(Self { sharing, share: Some(share) }),
             None => Err(SecretError::Share { path: path.to_owned() }),

@@ -2,8 +2,8 @@
 
 use super::ceremony::{DEALINGS_PER_BLOCK_MAX, DealingError, Key, Ring, Round};
 use super::{
-    ENVELOPES_PER_TARGET_MAX, OPENED_BYTES_PER_BLOCK_MAX, OPENED_PER_BLOCK_MAX, OPENINGS_PER_BLOCK_MAX, Rules,
-    LaneStatus, TARGET_AHEAD_MAX, WAITING_BYTES_MAX,
+    ENVELOPES_PER_TARGET_MAX, LaneStatus, OPENED_BYTES_PER_BLOCK_MAX, OPENED_PER_BLOCK_MAX, OPENINGS_PER_BLOCK_MAX,
+    Rules, TARGET_AHEAD_MAX, WAITING_BYTES_MAX,
 };
 use crate::block::Block;
 use crate::committees::Schedule;
