@@ -145,16 +145,17 @@ impl Total {
         self.sum.twins += outcome.twins;
         self.sum.evidence += outcome.evidence;
         self.sum.changes += outcome.changes;
+        self.sum.keys += outcome.keys;
     }
 }
 
 impl std::fmt::Display for Total {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Outcome { blocks, transactions, faults, power_failures, twins, evidence, changes, .. } = &self.sum;
+        let Outcome { blocks, transactions, faults, power_failures, twins, evidence, changes, keys, .. } = &self.sum;
         write!(
             f,
             "{} seeds, {faults} faults, {power_failures} power failures, {twins} twins, {evidence} pieces of evidence, \
-             {changes} changes of the committee, {blocks} blocks, {transactions} transactions: {} invariants held",
+             {changes} changes of the committee, {keys} keys of the encrypted lane, {blocks} blocks, {transactions} transactions: {} invariants held",
             self.seeds,
             Invariant::ALL.len()
         )

@@ -1,6 +1,8 @@
 //! Short runs, so that every test run plays some; `cargo run --release -p simulation` plays many.
 
+use simulation::plan::{Event, SEALED_NAMESPACE};
 use simulation::{Plan, run};
+use std::time::Duration;
 
 #[test]
 fn a_few_seeds_hold_every_invariant() {
@@ -42,4 +44,24 @@ fn twins_are_caught() {
         .map(|plan| run(&plan, &mut |_, _, _, _| {}).unwrap_or_else(|broken| panic!("{broken}")).evidence)
         .sum();
     assert!(evidence > 0, "three networks with a malicious validator, and nobody saw it");
+}
+
+#[test]
+fn four_validators_make_a_key_and_open_an_envelope() {
+    let sealed = Event::Submit { seat: 1, transactions: vec![(SEALED_NAMESPACE, 200)], lifetime: 3_000 };
+    let mut plan = Plan::quiet(4, 30);
+    plan.parts[0].events = vec![(Duration::from_secs(3), sealed)];
+    let outcome = run(&plan, &mut |_, _, _, _| {}).unwrap_or_else(|broken| panic!("{broken}"));
+    assert_eq!((outcome.keys, outcome.transactions), (1, 2), "the envelope, and what was in it");
+    assert!(outcome.shares >= 3, "{} shares", outcome.shares);
+}
+
+#[test]
+fn the_key_goes_with_the_committee_while_validators_fail() {
+    let keys: u64 = (30..36)
+        .map(|seed| Plan { epoch_blocks: 12, ..Plan::draw(seed, Some(4)) })
+        .map(|plan| run(&plan, &mut |_, _, _, _| {}).unwrap_or_else(|broken| panic!("seed {}: {broken}", plan.seed)))
+        .map(|outcome| outcome.keys)
+        .sum();
+    assert!(keys > 6, "{keys} keys in six runs: none was handed over");
 }

@@ -81,6 +81,21 @@ struct Current {
     sent: Option<u64>,
 }
 
+impl Current {
+    /// Completes the own dealing: whoever has not acknowledged it finds its share there.
+    fn publish(&mut self, name: &PublicKey) {
+        let Some(Dealing { dealer, .. }) = self.dealing.take() else { return };
+        let own: Bytes = dealer.finalize::<N3f1>().encode();
+        self.heard.insert(name.clone(), own.clone());
+        (self.own, self.sent) = (Some(own), None);
+    }
+
+    fn published(&self) -> Option<Task> {
+        let dealing = self.own.clone()?;
+        Some(Task { to: None, letter: Letter::Published { round: self.number, dealing } })
+    }
+}
+
 /// The part of one validator.
 pub(crate) struct Dealings {
     me: PrivateKey,
@@ -234,10 +249,7 @@ impl Dealings {
         if missing > 0 && !(is_late && missing <= round.spare()) {
             return;
         }
-        let Some(Dealing { dealer, .. }) = current.dealing.take() else { return };
-        let own: Bytes = dealer.finalize::<N3f1>().encode();
-        current.heard.insert(self.name.clone(), own.clone());
-        (current.own, current.sent) = (Some(own), None);
+        current.publish(&self.name);
     }
 
     fn send(&mut self, height: u64, round: &Round) -> Vec<Task> {
@@ -247,8 +259,8 @@ impl Dealings {
         }
         current.sent = Some(height);
         let number = current.number;
-        if let Some(own) = &current.own {
-            return vec![Task { to: None, letter: Letter::Published { round: number, dealing: own.clone() } }];
+        if let Some(task) = current.published() {
+            return vec![task];
         }
         let Some(Dealing { commitment, waiting, .. }) = &current.dealing else { return Vec::new() };
         let letter = |share| Letter::Dealt { round: number, dealing: encode_dealing(commitment, share) };
@@ -273,6 +285,11 @@ impl Dealings {
                     && dealing.dealer.receive_player_ack(peer.clone(), decoded).is_ok()
                 {
                     dealing.waiting.remove(peer);
+                    if dealing.waiting.is_empty() {
+                        current.publish(&self.name);
+                        // Sent again some blocks after the next one.
+                        answer = current.published();
+                    }
                 }
             }
             Letter::Published { .. } | Letter::Share(_) => {}
