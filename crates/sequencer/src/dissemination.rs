@@ -17,8 +17,8 @@
 //! send them their own places alone, see `desk`.
 //!
 //! The engine's library brings the same (`marshal::coding`), with consensus on the root of the shards instead of the
-//! digest of the block: certificates, vectors and clients would change with it, and it is marked unstable.
-//! Source: Rashmi et al. do it for storage; Cachin and Tessaro, "Asynchronous Verifiable Information Dispersal" (2005).
+//! digest of the block: certificates, vectors and clients would change with it, and it is marked ALPHA.
+//! Source: Cachin and Tessaro, "Asynchronous Verifiable Information Dispersal" (2005).
 
 mod actor;
 mod desk;

@@ -9,6 +9,7 @@
 //! | [`processes`] | one process per role is the same network, and loses members without losing data |
 //! | [`submissions`] | an acknowledged transaction is ordered, also when its validator is killed |
 //! | [`sealed`] | a transaction that nobody can read before it is ordered |
+//! | [`availability`] | data is sampled and fetched while it is kept; what is pruned says so |
 //! | [`joins`] | nodes started by hand join a running network |
 //! | [`conflicts`] | two networks never share a directory or a port; damaged files are named |
 //! | [`faults`] | providers and storage nodes that fail in the middle of something |
@@ -18,6 +19,7 @@
 //! | [`begins`] | a validator begins at a checkpoint, from what another one keeps |
 //! | [`crowds`] | thousands of idle connections, oversized and malformed requests |
 
+mod availability;
 mod begins;
 mod by_hand;
 mod checks;

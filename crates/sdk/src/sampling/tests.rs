@@ -119,7 +119,7 @@ async fn a_withheld_payload_is_noticed_and_a_liar_proves_nothing() {
     let hiding = serve(move |index| {
         let mut proof = few.get(index as usize)?.clone();
         if index >= 3 {
-            proof.shard = vec![9; proof.shard.len()].into();
+            proof.shard = vec![200; proof.shard.len()].into();
         }
         Some(proof.encode())
     });

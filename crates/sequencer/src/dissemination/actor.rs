@@ -3,7 +3,7 @@
 use super::desk::{Desk, Enough};
 use super::message::{PART, Part, WHOLE};
 use crate::block::Head;
-use crate::erasure::{Shards, reconstruct};
+use crate::erasure::{Shards, restore};
 use crate::orderer::Core;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use commonware_actor::{Feedback, Unreliable};
@@ -204,7 +204,8 @@ impl<E: Spawner, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         }
         let Some(Enough { opener, head, shards }) = taken.enough else { return Some(()) };
         let put_together = move || {
-            let payload = reconstruct(head.payload_bytes, &shards, &head.erasure_root).ok()?;
+            // Of shards that are no codeword comes a block that nobody asks for: the digest names its contents.
+            let payload = restore(head.payload_bytes, &shards).ok()?;
             let mut block = BytesMut::with_capacity(head.encoded().len() + payload.len());
             block.put_slice(head.encoded());
             block.put_slice(&payload);
@@ -213,7 +214,7 @@ impl<E: Spawner, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         match self.compute(put_together).await? {
             Some(block) => self.incoming.send((opener, IoBuf::from(block))).await.ok(),
             None => {
-                tracing::warn!(?opener, "the shards of a block are no codeword");
+                tracing::warn!(?opener, "the shards of a block do not give it");
                 Some(())
             }
         }

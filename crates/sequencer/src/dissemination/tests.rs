@@ -103,6 +103,20 @@ fn a_block_reaches_all_of_sixteen_and_its_leader_sends_three_times_its_bytes() {
     assert!(world.desks.values().all(|desk| desk.bytes() == 0), "nothing waits");
 }
 
+/// What docs/availability.md says; run with `--ignored --nocapture`.
+#[test]
+#[ignore = "prints figures for the manual"]
+fn figures_of_sixteen() {
+    let (mut world, block) = (World::new(16), block(1 << 20));
+    let parts = world.lead(&block);
+    assert_eq!(world.deliver(parts, &[]).len(), 15);
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    let leader = world.sent.remove(&world.members[0]).unwrap();
+    let others = world.sent.values().copied().max().unwrap();
+    println!("block {:.3} MiB, whole {:.3}", mib(block.len()), mib(15 * block.len()));
+    println!("leader {:.3} MiB, each other at most {:.3}", mib(leader), mib(others));
+}
+
 #[test]
 fn a_third_of_the_members_may_be_lost() {
     let (mut world, block) = (World::new(16), block(300_000));
