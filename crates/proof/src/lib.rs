@@ -30,6 +30,7 @@ pub mod checkpoint;
 mod ed25519;
 pub mod header;
 pub mod lane;
+pub mod memo;
 pub mod merkle;
 pub mod namespace;
 pub mod output;

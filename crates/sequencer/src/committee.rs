@@ -18,6 +18,7 @@ use commonware_cryptography::{Sha256, ed25519};
 use commonware_parallel::Sequential;
 use commonware_utils::{TryCollect as _, ordered::Set, sys_rng};
 use proof::checkpoint::{self, ValidatorSet, VoteKey, VoteSignature, verify_possession};
+use proof::memo::recall;
 use proof::vrf;
 use protocol::api::CertifiedBlock;
 use protocol::network::Validator;
@@ -359,7 +360,9 @@ impl Committee {
     pub(crate) fn verify_reveal(&self, block: &Block) -> Result<(), VerifyError> {
         let seat = self.proposer(block.view);
         let key = &self.0.seats[seat as usize].randomness;
-        if !randomness::verify_reveal(key, self.0.chain_id, block.height, &block.reveal) {
+        let message = [self.0.chain_id, block.height].map(u64::to_be_bytes).concat();
+        let verify = || randomness::verify_reveal(key, self.0.chain_id, block.height, &block.reveal);
+        if !recall("reveal", &[key.bytes(), &message, &block.reveal], verify) {
             return Err(VerifyError::Reveal { height: block.height, view: block.view, seat });
         }
         Ok(())

@@ -20,6 +20,9 @@ pub enum Invariant {
     BundlesAtomic,
     /// Evidence names only validators that signed what excludes each other, whatever the honest ones went through.
     HonestNeverAccused,
+    /// Every proof against a voter is taken by the contracts of an L1 that slash, whose light client has followed the run by its
+    /// links, and everybody whom a block convicts loses all of its stake on the chain, once, and nobody else any.
+    SlashProofsVerify,
     /// What the stake finalises is final, the same for all honest validators, and never taken back.
     FinalizedIsFinal,
     /// An honest validator releases its share of an opening only when the block at the target is final for it.
@@ -39,7 +42,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OneBlockPerHeight,
         Self::EveryBlockOnce,
         Self::CertifiedWhenServed,
@@ -47,6 +50,7 @@ impl Invariant {
         Self::NamespaceProofsComplete,
         Self::BundlesAtomic,
         Self::HonestNeverAccused,
+        Self::SlashProofsVerify,
         Self::FinalizedIsFinal,
         Self::NoShareBeforeFinality,
         Self::OneLaneKey,
@@ -66,6 +70,7 @@ impl Invariant {
             Self::NamespaceProofsComplete => "namespace-proofs-complete",
             Self::BundlesAtomic => "bundles-atomic",
             Self::HonestNeverAccused => "honest-never-accused",
+            Self::SlashProofsVerify => "slash-proofs-verify",
             Self::FinalizedIsFinal => "finalized-is-final",
             Self::NoShareBeforeFinality => "no-share-before-finality",
             Self::OneLaneKey => "one-lane-key",
