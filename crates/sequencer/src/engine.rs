@@ -76,7 +76,7 @@ const PEER_LANE_SHARES_PER_SECOND: NonZeroU32 = NZU32!(64);
 /// Blocks kept per peer until consensus asks for them.
 const BUFFERED_BLOCKS: usize = 8;
 /// Final blocks handed to the application and not yet taken.
-const DELIVERIES_MAX: NonZeroUsize = NZUsize!(16);
+pub(crate) const DELIVERIES_MAX: NonZeroUsize = NZUsize!(16);
 /// Missing final blocks fetched at a time.
 const REPAIRS_MAX: NonZeroUsize = NZUsize!(16);
 /// Views behind the tip whose votes and blocks are kept, for peers that lag and for evidence.

@@ -10,6 +10,7 @@ use crate::block::Block;
 use crate::committee::check_link;
 use crate::committees::{Announcement, Candidates, Committees, Schedule};
 use crate::content::{Content, Entry};
+use crate::engine::DELIVERIES_MAX;
 use crate::fees::Ledger;
 use crate::finality::JudgeError;
 use crate::finality::desk::{Desk, Stake};
@@ -27,6 +28,7 @@ use commonware_consensus::simplex::types::Context;
 use commonware_consensus::types::Round;
 use commonware_cryptography::{Digested, Digestible as _, ed25519, sha256};
 use commonware_runtime::{Clock, Spawner};
+use commonware_utils::{Acknowledgement as _, acknowledgement::Exact};
 use futures::StreamExt as _;
 use parking_lot::RwLock;
 use proof::checkpoint::ValidatorSet;
@@ -34,6 +36,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
+
+/// Final blocks that the engine is told of together to be taken: it syncs its progress to the disk each time it is told.
+/// After a crash it hands over again those that it was not told of.
+const TOLD_TOGETHER: usize = 8;
+/// How long it waits at most to be told, unless another final block comes.
+const TOLD_AFTER: Duration = Duration::from_millis(50);
+
+const _: () = assert!(TOLD_TOGETHER <= DELIVERIES_MAX.get());
 
 pub(crate) type RoundContext = Context<sha256::Digest, ed25519::PublicKey>;
 
@@ -429,16 +439,30 @@ pub(crate) async fn blocking<E: Spawner, T: Send + 'static>(
 }
 
 /// Takes final blocks in order and hands each to the application.
-pub(crate) async fn deliver_all<E: Spawner>(
+pub(crate) async fn deliver_all<E: Clock + Spawner>(
     context: E,
     core: Arc<Core>,
-    mut blocks: tokio::sync::mpsc::Receiver<(Digested<Block>, commonware_utils::acknowledgement::Exact)>,
+    mut blocks: tokio::sync::mpsc::Receiver<(Digested<Block>, Exact)>,
 ) {
-    use commonware_utils::Acknowledgement as _;
-    while let Some((block, delivered)) = blocks.recv().await {
+    let mut taken = Vec::with_capacity(TOLD_TOGETHER);
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = blocks.recv() => next,
+            () = context.sleep(TOLD_AFTER), if !taken.is_empty() => {
+                tell(&mut taken);
+                continue;
+            }
+        };
+        let Some((block, delivered)) = next else { return };
         let (taker, block) = (core.clone(), block.inner_shared());
         match blocking(&context, move || taker.deliver(&block)).await {
-            Some(Ok(())) => delivered.acknowledge(),
+            Some(Ok(())) => {
+                taken.push(delivered);
+                if taken.len() == TOLD_TOGETHER {
+                    tell(&mut taken);
+                }
+            }
             Some(Err(reason)) => {
                 core.failure.send_replace(Some(reason));
                 // Dropping the acknowledgement would stop the engine with a less helpful message.
@@ -447,6 +471,11 @@ pub(crate) async fn deliver_all<E: Spawner>(
             None => return,
         }
     }
+}
+
+/// Tells the engine that blocks are taken. The oldest one last: the engine waits for that, and finds the others told.
+fn tell(taken: &mut Vec<Exact>) {
+    taken.drain(..).rev().for_each(Exact::acknowledge);
 }
 
 /// The engine's view of a validator.
