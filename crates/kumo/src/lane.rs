@@ -174,7 +174,7 @@ fn proof_of(sequencer: &Sequencer, height: u64) -> Result<Option<SharedKeyProof>
     let Some((block, certificate)) = sequencer.block(height)? else { return Ok(None) };
     let is_key = |bytes: &[u8]| matches!(Record::decode(bytes), Ok(Record::Key(_)));
     let place = block.payload.transactions(sequencer::SYSTEM).iter().position(|it| is_key(it.payload()));
-    let record = place.and_then(|place| block.payload.prove_transaction(sequencer::SYSTEM, place));
+    let record = place.and_then(|place| block.payload.prove_transaction(sequencer::SYSTEM, place as u32));
     Ok(record.map(|record| SharedKeyProof {
         height,
         header: block.header().encode().into(),

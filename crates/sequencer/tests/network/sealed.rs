@@ -1,6 +1,6 @@
 //! The encrypted lane, with leaders who would like to know.
 
-use crate::cluster::{Cluster, FRONT_RUN, LaneKeyMaker, PERIOD, SEALED, SEALED_ONLY};
+use crate::cluster::{Cluster, FRONT_RUN, LaneKeyMaker, PERIOD, SEALED, SEALED_ONLY, wait_for};
 use bytes::Bytes;
 use proof::lane::{Entropy, Envelope, LaneKey, Record, Unsealer, is_envelope, seal};
 use protocol::api::SubmissionState;
@@ -199,7 +199,8 @@ fn a_validator_that_was_away_when_envelopes_were_sealed_opens_them_with_the_othe
 fn validators_make_the_key_and_hand_it_to_the_next_committee() {
     let mut cluster = Cluster::with_waiting(4, 1, 20);
     cluster.lane = Some(LaneKeyMaker::Validators);
-    (0..5).for_each(|number| cluster.start_seat(number));
+    cluster.epoch_blocks = 16;
+    (0..4).for_each(|seat| cluster.start_seat(seat));
     let early = submit(cluster.seat(0), SEALED_ONLY, {
         let stranger = *Dealt::new(NonZeroU32::new(4).unwrap()).unwrap().sharing.public();
         seal(&stranger, crate::cluster::CHAIN_ID, SEALED_ONLY, PERIOD * 3, b"x", Entropy([1; 64])).unwrap().into()
@@ -219,10 +220,11 @@ fn validators_make_the_key_and_hand_it_to_the_next_committee() {
     let first = target(&cluster);
     submit(cluster.seat(1), SEALED, envelope(&cluster, SEALED, first, "buy")).unwrap();
     until_opened(&cluster, 1, first);
-    // Seat 0 leaves, and number 4 comes.
+    // Seat 0 leaves, and number 4 comes, which is connected to nobody before it is announced.
     cluster.name_seats(&[1, 2, 3, 4]);
+    cluster.start_seat(4);
     for height in cluster.seat(1).height().. {
-        cluster.wait_for(height);
+        wait_for(cluster.seat(1), height);
         if status(&cluster, 1).key.is_some_and(|key| key.round > 1) {
             break;
         }
