@@ -526,7 +526,7 @@ impl ValidatorBackend for Api {
     }
 
     async fn lane(&self) -> Answer<LaneState> {
-        let found = self.read(|sequencer| lane::state(sequencer)).await?;
+        let found = self.read(lane::state).await?;
         found.ok_or_else(|| problem::not_found("encrypted lane", "key", "this network has none"))
     }
 

@@ -39,7 +39,7 @@ pub(crate) struct Message {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Letter {
     /// A share of an opening.
-    Share(Message),
+    Share(Box<Message>),
     /// A share of a key, for the member that it is sent to.
     Dealt { round: u64, dealing: Bytes },
     /// The member has it on its disk.
@@ -60,7 +60,10 @@ impl Letter {
     pub fn encode(&self) -> Vec<u8> {
         let of_round = |tag: u8, round: &u64, bytes: &Bytes| [&[tag][..], &round.to_be_bytes(), bytes].concat();
         match self {
-            Self::Share(Message { target, part }) => [&[SHARE][..], &target.to_be_bytes(), &part.encode()].concat(),
+            Self::Share(share) => {
+                let Message { target, part } = &**share;
+                [&[SHARE][..], &target.to_be_bytes(), &part.encode()].concat()
+            }
             Self::Dealt { round, dealing } => of_round(DEALT, round, dealing),
             Self::Acknowledged { round, acknowledgement } => of_round(ACKNOWLEDGED, round, acknowledgement),
             Self::Published { round, dealing } => of_round(PUBLISHED, round, dealing),
@@ -78,7 +81,7 @@ impl Letter {
         match *tag {
             SHARE => {
                 let target = shared_target(bytes)?;
-                Some(Self::Share(Message { target, part: Part::decode(rest)? }))
+                Some(Self::Share(Box::new(Message { target, part: Part::decode(rest)? })))
             }
             DEALT => Some(Self::Dealt { round, dealing: body() }),
             ACKNOWLEDGED => Some(Self::Acknowledged { round, acknowledgement: body() }),

@@ -266,16 +266,16 @@ impl Desk {
             let chain_id = inner.state.rules().chain_id;
             let Some(part) = inner.secret.as_ref().and_then(|secret| secret.part(chain_id, target)) else { continue };
             inner.take(target, part.clone());
-            self.send(Task { to: None, letter: Letter::Share(Message { target, part }) });
+            self.send(Task { to: None, letter: Letter::Share(Box::new(Message { target, part })) });
         }
     }
 
     /// Takes what a peer sent; the error says what is false about it.
     pub fn hear(&self, peer: &PublicKey, letter: Letter) -> Result<(), String> {
         match &letter {
-            Letter::Share(message) => {
-                self.hear_share(message.clone()).map_err(|target| format!("no share of the opening of {target}"))
-            }
+            Letter::Share(message) => self
+                .hear_share(Message::clone(message))
+                .map_err(|target| format!("no share of the opening of {target}")),
             Letter::Published { round, dealing } => self.hear_dealing(peer, *round, dealing),
             Letter::Dealt { round, .. } | Letter::Acknowledged { round, .. } => {
                 let answer = self.dealings.lock().hear(peer, *round, &letter);

@@ -96,7 +96,7 @@ fn dealings(seat: usize, secrets: &[Secret]) -> Dealings {
 
 fn share(letter: Letter) -> Message {
     match letter {
-        Letter::Share(message) => message,
+        Letter::Share(message) => *message,
         other => panic!("{other:?}"),
     }
 }
@@ -366,7 +366,8 @@ fn what_waits_is_kept_and_opened_after_a_restart() {
 #[test]
 fn messages_read_back_and_junk_is_none() {
     let network = Network::new();
-    let message = Letter::Share(Message { target: 8, part: network.secrets[2].part(CHAIN_ID, 8).unwrap() });
+    let part = network.secrets[2].part(CHAIN_ID, 8).unwrap();
+    let message = Letter::Share(Box::new(Message { target: 8, part }));
     let encoded = message.encode();
     assert_eq!(Letter::decode(&encoded), Some(message));
     assert_eq!(actor::shared_target(&encoded), Some(8));
