@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Points have one encoding (RFC 8032 section 5.1.3: the coordinate is reduced, and zero has no sign), the response is
-//! below the group's order, and keys of small order are refused: that is what section 3.1 of the RFC asks for full
+//! below the group's order, and keys of small order are refused: that is what section 5.4.5 of the RFC asks for full
 //! uniqueness.
 //! Source: RFC 9381, suite ECVRF-EDWARDS25519-SHA512-ELL2, with its test vectors; RFC 9380 for hashing to the curve.
 
