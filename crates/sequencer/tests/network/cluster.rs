@@ -142,10 +142,20 @@ fn check_ancestors(ancestors: &[Arc<Block>], parent: &Block, taken: u64) {
 }
 
 /// The lane as one seat takes part in it.
-fn lane(dealt: &Dealt, committee: &Committee, keys: &ValidatorKeys) -> lane::Config {
+fn lane(key: &LaneKeyMaker, committee: &Committee, keys: &ValidatorKeys) -> lane::Config {
     let policies = [(SEALED, LanePolicy::Both), (SEALED_ONLY, LanePolicy::Encrypted)].into();
-    let (dealt, randomness) = (Some(dealt.secret(committee, keys).unwrap()), lane::Randomness::System);
-    lane::Config { period_blocks: PERIOD, policies, dealt, randomness }
+    let dealt = match key {
+        LaneKeyMaker::Dealer(dealt) => Some(dealt.secret(committee, keys).unwrap()),
+        LaneKeyMaker::Validators => None,
+    };
+    lane::Config { period_blocks: PERIOD, policies, dealt, randomness: lane::Randomness::System }
+}
+
+/// Who makes the key of the encrypted lane.
+#[derive(Clone)]
+pub enum LaneKeyMaker {
+    Dealer(Arc<Dealt>),
+    Validators,
 }
 
 /// A free port outside the range from which the system takes ports for outgoing connections.
@@ -175,7 +185,7 @@ pub struct Cluster {
     ports: Vec<u16>,
     root: PathBuf,
     /// The key of the encrypted lane, if there is one.
-    pub lane: Option<Arc<Dealt>>,
+    pub lane: Option<LaneKeyMaker>,
     /// Removes the directories of a network that chose its own at the end.
     _directory: TempDir,
 }
@@ -279,7 +289,7 @@ impl Cluster {
             limits: Limits { retention: self.retention, ..Limits::default() },
             epoch_blocks: self.epoch_blocks,
             guard: self.guard(seat).clone(),
-            lane: self.lane.as_ref().map(|dealt| lane(dealt, &self.committee, &self.keys[seat])),
+            lane: self.lane.as_ref().map(|key| lane(key, &self.committee, &self.keys[seat])),
         }
     }
 
