@@ -4,6 +4,7 @@
 //! first must be the state after.
 
 use crate::genesis;
+use crate::protection::GUARD_FILE;
 use crate::roles::lock_directory;
 use crate::roles::validator::CHAIN_DIR;
 use crate::seam::{Settlement, block_hash};
@@ -120,6 +121,12 @@ fn import(Import { folder, state, checkpoint }: &Import, network: &Network) -> R
     for path in [&chain, &directory] {
         ensure!(!path.exists(), "{} exists: this validator has begun already", path.display());
     }
+    let guard = state.join(GUARD_FILE);
+    ensure!(
+        !guard.exists(),
+        "{} exists: these keys have voted, and whoever does not know for what must not go on with them; make new ones",
+        guard.display()
+    );
     let make = || -> Result<(Transferred, Head)> {
         chain::import_snapshot(&folder.join(CHAIN_FILE), &chain, CACHE_BYTES)?;
         let common = common(&chain, network)?;

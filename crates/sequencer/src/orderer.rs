@@ -77,6 +77,7 @@ pub(crate) struct Core {
 struct Asked<'a> {
     application: &'a dyn Application,
     parent: &'a Block,
+    is_replayed: bool,
 }
 
 impl Stake for Asked<'_> {
@@ -86,6 +87,10 @@ impl Stake for Asked<'_> {
 
     fn is_liable(&self, offender: &Offender) -> bool {
         self.application.liable(self.parent, offender)
+    }
+
+    fn is_replayed(&self) -> bool {
+        self.is_replayed
     }
 }
 
@@ -344,7 +349,7 @@ impl Core {
     }
 
     fn stake_after<'a>(&'a self, parent: &'a Block) -> Asked<'a> {
-        Asked { application: &*self.application, parent }
+        Asked { application: &*self.application, parent, is_replayed: false }
     }
 
     /// Takes evidence from outside; `newest` is the newest final block.
@@ -355,7 +360,8 @@ impl Core {
     /// Hands a final block to the application, unless it has it. Blocks the thread.
     pub fn deliver(&self, block: &Block) -> Result<(), String> {
         let _gate = self.gate.write();
-        if block.height > self.application.finalized_height() {
+        let is_replayed = block.height <= self.application.finalized_height();
+        if !is_replayed {
             self.application
                 .finalized(block)
                 .map_err(|reason| format!("the application cannot take block {}: {reason}", block.height))?;
@@ -365,7 +371,14 @@ impl Core {
             // Before its checkpoint is kept: whatever commits meanwhile, a crash never loses the seats alone.
             self.keep_seats(block);
         }
-        self.desk.deliver(block, &self.stake_after(block))?;
+        let stake = Asked { is_replayed, ..self.stake_after(block) };
+        if is_new && block.height.is_multiple_of(self.desk.view().borrow().epoch_blocks) {
+            // Asked first, so that nothing is kept of what follows from no answer.
+            let _ = stake.candidate(block);
+            self.application.failed().map_or(Ok(()), Err)?;
+        }
+        self.desk.deliver(block, &stake)?;
+        self.application.failed().map_or(Ok(()), Err)?;
         self.ledger.deliver(block).map_err(|reason| format!("accounts after block {}: {reason}", block.height))?;
         if let Some(lane) = &self.lane {
             lane.deliver(block)?;
