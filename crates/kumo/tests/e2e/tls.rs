@@ -57,7 +57,10 @@ fn an_l1_is_asked_by_tls_and_only_if_its_certificate_is_trusted() {
 
     let trusting = Person::new().with("SSL_CERT_FILE", authority.to_str().expect("text"));
     trusting.run(&status).refused(1, &["only who trusts me reads this"]);
-    person.run(&status).refused(1, &["certificate", "UnknownIssuer"]);
+    // Whatever the machine trusts, this person trusts a stranger.
+    let stranger = person.write("stranger.pem", start().1);
+    let other = Person::new().with("SSL_CERT_FILE", stranger.to_str().expect("text")).with("SSL_CERT_DIR", "/nowhere");
+    other.run(&status).refused(1, &["invalid peer certificate"]);
     let alone = Person::new().with("SSL_CERT_FILE", nobody.to_str().expect("text")).with("SSL_CERT_DIR", "/nowhere");
     alone.run(&status).refused(1, &["No CA certificates were loaded from the system"]);
 }
