@@ -76,9 +76,12 @@ pub enum TransferError {
     /// The history cannot be read or written.
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// Something that is needed is not kept any more, or not yet.
+    /// Something that is needed is not there yet.
     #[error("{0}; let the validator run for a while, stop it, and try again")]
     Missing(String),
+    /// A block that is needed is pruned.
+    #[error("block {0} is needed and was pruned; export from a validator that keeps it, see `--retention`")]
+    Pruned(u64),
     /// The accounts of namespaces do not follow from the blocks.
     #[error(transparent)]
     Accounts(#[from] FeeError),
@@ -249,7 +252,7 @@ impl Source<'_> {
         let mut next = first;
         while next <= last {
             let page = self.history.certified(next, last, PAGE_BLOCKS)?;
-            let newest = page.last().ok_or_else(|| missing(format!("block {next} is not kept")))?.height;
+            let newest = page.last().ok_or(TransferError::Pruned(next))?.height;
             page.iter().try_for_each(|certified| writer.certified(BLOCK, certified)).map_err(failed())?;
             next = newest + 1;
         }
@@ -269,9 +272,7 @@ impl Source<'_> {
 
     fn certified(&self, height: u64) -> Result<CertifiedBlock, TransferError> {
         let page = self.history.certified(height, height, 1)?;
-        page.into_iter()
-            .next()
-            .ok_or_else(|| missing(format!("block {height}, which the committees need, is not kept")))
+        page.into_iter().next().ok_or(TransferError::Pruned(height))
     }
 
     /// Heights before `first` without which nobody knows who ordered the blocks.
@@ -289,8 +290,7 @@ impl Source<'_> {
         let mut accounts = Accounts::clone(&ledger.accounts());
         for height in accounts.height() + 1..begun {
             let block = self.history.block(height)?;
-            let block =
-                block.ok_or_else(|| missing(format!("block {height}, which the accounts need, is not kept")))?;
+            let block = block.ok_or(TransferError::Pruned(height))?;
             accounts.apply(height, &block.payload)?;
         }
         Ok(accounts)
