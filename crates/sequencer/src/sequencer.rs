@@ -9,6 +9,7 @@ use crate::application::Application;
 use crate::block::{Block, Header};
 use crate::committee::Committee;
 use crate::committees::{Candidates, Committees, Schedule};
+use crate::disk;
 use crate::engine::{self, Setup};
 use crate::evidence::EvidenceLog;
 use crate::fees::{Accounts, Committed, Ledger};
@@ -596,6 +597,11 @@ fn run_thread(
         }
         Ok(Err(reason)) => reason,
         Err(panic) => panic_text(&*panic),
+    };
+    // The engine's log says that it could not write, but not why.
+    let reason = match disk::check(directory) {
+        Ok(()) => reason,
+        Err(error) => format!("{reason}: {}: {error}", directory.display()),
     };
     tracing::error!(directory = %directory.display(), reason, "validator failed");
     core.failure.send_if_modified(|failure| {
