@@ -16,6 +16,7 @@
 
 mod epochs;
 mod lanes;
+mod log;
 mod schemes;
 
 pub(crate) use epochs::Track;
@@ -53,6 +54,7 @@ use commonware_utils::acknowledgement::Exact;
 use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize, ordered::Map};
 use epochs::Epochs;
 use lanes::Lanes;
+use log::Logged;
 use rand_core::CryptoRng;
 use schemes::Schemes;
 use std::net::SocketAddr;
@@ -244,13 +246,13 @@ pub(crate) fn tracker(oracle: &Oracle) -> Track {
     })
 }
 
-/// Runs a validator until one of its parts ends, which none does by itself. Returns the name of that part.
+/// Runs a validator until one of its parts ends, which none does by itself. Returns why it ended.
 pub(crate) async fn run(
     context: Context,
     setup: Setup,
     listen: SocketAddr,
     ready: tokio::sync::oneshot::Sender<()>,
-) -> &'static str {
+) -> String {
     let committee = setup.core.committees.at(0);
     let known = setup.core.committees.now().peers(setup.core.next_height() - 1, usize::MAX).len();
     let peers_max = NonZeroUsize::MIN.saturating_add(2 * known + PEERS_SPARE - 1);
@@ -258,7 +260,10 @@ pub(crate) async fn run(
     let channels = CHANNELS.map(|channel| network.register(channel, quota(channel)));
     let track = tracker(&oracle);
     let links = Links { channels, peers: oracle.clone(), peers_max: peers_max.get(), blocker: oracle, track };
-    let mut parts = start(context, setup, links).await;
+    let mut parts = match start(context, setup, links).await {
+        Ok(parts) => parts,
+        Err(error) => return format!("what it has signed cannot be read: {error}"),
+    };
     parts.push(("network", network.start()));
     let _ = ready.send(());
     let endings = parts.into_iter().map(|(name, handle)| {
@@ -267,15 +272,19 @@ pub(crate) async fn run(
             name
         })
     });
-    futures::future::select_all(endings).await.0
+    let part = futures::future::select_all(endings).await.0;
+    format!("the {part} actor ended unexpectedly")
 }
 
 /// Starts the actors of a validator. They end when `context` does.
+///
+/// # Errors
+/// When the log of what it signed cannot be opened.
 pub(crate) async fn start<E, S, R, P, B>(
     context: E,
     setup: Setup,
     links: Links<S, R, P, B>,
-) -> Vec<(&'static str, Handle<()>)>
+) -> Result<Vec<(&'static str, Handle<()>)>, commonware_runtime::Error>
 where
     E: Runtime,
     S: Sender<PublicKey = ed25519::PublicKey>,
@@ -286,6 +295,7 @@ where
     let Links { channels, peers, peers_max, blocker, track } = links;
     let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes, shares] = channels;
     let Setup { core, history, evidence, genesis, prefix, guard, retention } = setup;
+    let context = Logged::open(context, &prefix).await?;
     let public_key = core.keys.consensus.public_key();
     let schemes = Schemes::new(core.committees.clone(), core.keys.clone());
     let (lanes, foreign) = split(&context, (votes, certificates, fetches));
@@ -373,7 +383,7 @@ where
         prefix,
     };
     let consensus = context.child("consensus").spawn(move |context| epochs::run(context, epochs));
-    vec![
+    Ok(vec![
         ("dissemination", dissemination),
         ("broadcast", broadcast.start((block_sender, block_receiver))),
         ("marshal", marshal.start(Delivery(final_blocks, reporting), buffer, repairs)),
@@ -383,7 +393,7 @@ where
         ("lane", lane),
         ("retention", pruner),
         ("consensus", consensus),
-    ]
+    ])
 }
 
 /// What the engine takes for granted: genesis, or the newest block with a finalization of its own, if the blocks before a

@@ -567,7 +567,7 @@ async fn supervise(
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => Ok(()),
         reason = failure.wait_for(Option::is_some) => Err(reason.ok().and_then(|r| r.clone()).unwrap_or_default()),
-        part = engine::run(context, setup, listen, ready) => Err(format!("the {part} actor ended unexpectedly")),
+        reason = engine::run(context, setup, listen, ready) => Err(reason),
     }
 }
 

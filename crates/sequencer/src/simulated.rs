@@ -84,7 +84,10 @@ impl Validator {
         let (core, history) = (setup.core.clone(), setup.history.clone());
         // Who is connected to whom is the simulation's to decide.
         let track = Box::new(|_: &_| ());
-        engine::start(context, setup, Links { channels, peers, peers_max: usize::MAX, blocker, track }).await;
+        let links = Links { channels, peers, peers_max: usize::MAX, blocker, track };
+        let path = history.path().to_owned();
+        let started = engine::start(context, setup, links).await;
+        started.map_err(|error| StartError::Engine { path, reason: error.to_string() })?;
         Ok(Self { core, history, _lock: lock })
     }
 

@@ -8,6 +8,7 @@
 //! it knows that its own committee makes them final.
 
 use super::lanes::{Lane, Lanes};
+use super::log::Logged;
 use super::schemes::Schemes;
 use super::{Runtime, Timeouts};
 use crate::block::Block;
@@ -58,7 +59,7 @@ pub(super) struct Epochs<S: Sender<PublicKey = PublicKey>, B> {
 }
 
 /// Runs the engine of one committee after the other until a part ends, which none does by itself.
-pub(super) async fn run<E, S, B>(context: E, mut epochs: Epochs<S, B>)
+pub(super) async fn run<E, S, B>(context: Logged<E>, mut epochs: Epochs<S, B>)
 where
     E: Runtime,
     S: Sender<PublicKey = PublicKey>,
@@ -82,7 +83,7 @@ impl<S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = PublicKey>> Epochs
     /// Returns those of the next committee; `None` if the validator stops.
     async fn serve<E: Runtime>(
         &mut self,
-        context: &E,
+        context: &Logged<E>,
         committee: &Committee,
         waiting: Option<(Epoch, Lane<S>)>,
     ) -> Option<Lane<S>> {
@@ -118,6 +119,10 @@ impl<S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = PublicKey>> Epochs
         }
         engine.abort();
         let _ = engine.await;
+        // A validator that cannot write stops with its next vote.
+        if let Err(error) = context.put_away(&partition(&self.prefix, epoch)).await {
+            tracing::warn!(epoch = epoch.get(), %error, "what was signed in an ended committee stays in memory");
+        }
         Some(next)
     }
 

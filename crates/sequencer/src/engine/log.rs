@@ -1,0 +1,673 @@
+//! The engine's small files in one log: a vote costs one write to the disk, not the making of a file.
+//!
+//! commonware's engine keeps a file per view for what it has signed, and three for each kind of certificate; each is synced by
+//! itself, and making or removing one syncs its directory, too: 18 syncs per block and validator. [`Logged`] is the runtime
+//! that the engine is given in place of the real one. Who asks it for a file gets one of three kinds:
+//!
+//! | files | kept |
+//! |---|---|
+//! | of the engine's votes (`simplex…`), and the indices and marks of `marshal` | in memory, and every change in the log, which is on the disk when a sync of the file returns |
+//! | caches of certificates | in memory only: the engine reports those that it has in its own log again at each start |
+//! | all others, which are those with blocks | by the real runtime, as they were |
+//!
+//! Changes of all files are in the log in the order in which they were made, so after a crash the files are as they were at
+//! one moment at or after the last sync, even if a change that was not synced is the reason that they are.
+//!
+//! Files of a committee that has ended are put away in one file ([`Logged::put_away`]), which is read again should they be
+//! asked for; files that an earlier version kept by themselves move into the log when they are asked for.
+
+mod frames;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use super::Runtime;
+use bytes::BufMut as _;
+use commonware_runtime::telemetry::metrics::{Metric, Registered};
+use commonware_runtime::{
+    Blob as _, BlobVersion, Clock, Error, Handle, IoBufMut, IoBufs, IoBufsMut, Metrics, Name, ReadOptions, Spawner,
+    Storage, Supervisor, WriteOptions, signal::Signal,
+};
+use frames::Frames;
+use parking_lot::{Mutex, RwLock};
+use rand_core::{TryCryptoRng, TryRng};
+use records::Record;
+use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+/// Bytes from which on a new generation of the log begins, unless what it holds is more than a quarter of that.
+const GENERATION_BYTES: usize = 4 << 20;
+/// Bytes that a small file may have.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// How the files of a partition are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// By the runtime.
+    Own,
+    /// In the log. Whether a removal may wait until something is synced: each file stands for itself.
+    Logged { removes_later: bool },
+    /// In memory.
+    Volatile,
+}
+
+impl Kind {
+    fn of(partition: &str, prefix: &str) -> Self {
+        let name = partition.strip_prefix(prefix).unwrap_or(partition);
+        let is_of_marshal = name.starts_with("marshal-");
+        if name.starts_with("simplex") {
+            Self::Logged { removes_later: true }
+        } else if is_of_marshal && ["-notarizations-", "-finalizations-"].iter().any(|cache| name.contains(cache)) {
+            Self::Volatile
+        } else if is_of_marshal && ["-metadata", "-key"].iter().any(|end| name.ends_with(end)) {
+            Self::Logged { removes_later: false }
+        } else {
+            Self::Own
+        }
+    }
+}
+
+/// A small file.
+struct File {
+    number: u64,
+    version: BlobVersion,
+    is_kept: bool,
+    is_removed: AtomicBool,
+    content: RwLock<Vec<u8>>,
+    /// Alive while the file is open.
+    open: Mutex<Weak<()>>,
+}
+
+type Files = BTreeMap<Vec<u8>, Arc<File>>;
+
+#[derive(Default)]
+struct State {
+    partitions: BTreeMap<String, Files>,
+    next_number: u64,
+    /// Records that are not in the log yet.
+    queue: Vec<u8>,
+    /// Records so far.
+    recorded: u64,
+}
+
+/// The log as it is written.
+struct Disk<B> {
+    frames: Frames<B>,
+    /// Bytes from which on the next generation begins.
+    limit: usize,
+    /// Records that are on the disk.
+    synced: u64,
+    /// Why nothing can be written any more: what is behind a failed write is not known.
+    failure: Option<Error>,
+}
+
+struct Log<E: Storage> {
+    context: E,
+    prefix: String,
+    state: Mutex<State>,
+    disk: tokio::sync::Mutex<Disk<E::Blob>>,
+    /// Partitions of which nothing is anywhere else.
+    adopted: tokio::sync::Mutex<BTreeSet<String>>,
+}
+
+/// A runtime whose small files are in a log.
+pub(crate) struct Logged<E: Storage> {
+    inner: E,
+    log: Arc<Log<E>>,
+}
+
+/// A file of a [`Logged`] runtime.
+pub(crate) enum Blob<E: Storage> {
+    Own(E::Blob),
+    Small(Small<E>),
+}
+
+/// A file of the log that is open.
+pub(crate) struct Small<E: Storage> {
+    file: Arc<File>,
+    log: Arc<Log<E>>,
+    _open: Arc<()>,
+}
+
+impl State {
+    fn record(&mut self, record: &Record<'_>) {
+        record.encode(&mut self.queue);
+        self.recorded += 1;
+    }
+
+    fn create(&mut self, partition: &str, name: &[u8], version: BlobVersion, is_kept: bool) -> Arc<File> {
+        let number = self.next_number;
+        self.next_number += 1;
+        if is_kept {
+            self.record(&Record::Create { file: number, version: version.get(), partition, name });
+        }
+        self.insert(partition, name, number, version, is_kept)
+    }
+
+    fn insert(&mut self, partition: &str, name: &[u8], number: u64, version: BlobVersion, is_kept: bool) -> Arc<File> {
+        let file = Arc::new(File {
+            number,
+            version,
+            is_kept,
+            is_removed: AtomicBool::new(false),
+            content: RwLock::default(),
+            open: Mutex::default(),
+        });
+        self.partitions.entry(partition.to_owned()).or_default().insert(name.to_vec(), file.clone());
+        file
+    }
+
+    fn write(&mut self, file: &File, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= FILE_BYTES_MAX);
+        let end = end.ok_or(Error::OffsetOverflow)? as usize;
+        if file.is_recorded() {
+            self.record(&Record::Write { file: file.number, offset, bytes });
+        }
+        let mut content = file.content.write();
+        if content.len() < end {
+            content.resize(end, 0);
+        }
+        content[offset as usize..end].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn resize(&mut self, file: &File, length: u64) -> Result<(), Error> {
+        if length > FILE_BYTES_MAX {
+            return Err(Error::OffsetOverflow);
+        }
+        if file.is_recorded() {
+            self.record(&Record::Resize { file: file.number, length });
+        }
+        file.content.write().resize(length as usize, 0);
+        Ok(())
+    }
+
+    fn removed(&mut self, file: &File) {
+        if file.is_recorded() {
+            self.record(&Record::Remove { file: file.number });
+        }
+        file.is_removed.store(true, Ordering::Relaxed);
+    }
+
+    /// Removes a file, or all of a partition.
+    fn remove(&mut self, partition: &str, name: Option<&[u8]>) -> Result<(), Error> {
+        let Slot::Occupied(mut slot) = self.partitions.entry(partition.to_owned()) else {
+            return Err(Error::PartitionMissing(partition.to_owned()));
+        };
+        let files: Vec<_> = match name {
+            Some(name) => slot.get_mut().remove(name).into_iter().collect(),
+            None => slot.remove().into_values().collect(),
+        };
+        match name {
+            Some(name) if files.is_empty() => Err(Error::BlobMissing(partition.to_owned(), hex::encode(name))),
+            _ => {
+                files.iter().for_each(|file| self.removed(file));
+                Ok(())
+            }
+        }
+    }
+
+    /// Records that make all files that are kept, or those of one partition.
+    fn snapshot(&self, of: Option<&str>) -> Vec<u8> {
+        let mut records = Vec::new();
+        let partitions = self.partitions.iter().filter(|(partition, _)| of.is_none_or(|of| of == *partition));
+        for (partition, files) in partitions {
+            for (name, file) in files.iter().filter(|(_, file)| file.is_kept) {
+                let (number, content) = (file.number, file.content.read());
+                Record::Create { file: number, version: file.version.get(), partition, name }.encode(&mut records);
+                Record::Write { file: number, offset: 0, bytes: &content }.encode(&mut records);
+            }
+        }
+        records
+    }
+
+    /// Does again what is recorded. `None` if that makes no sense.
+    fn replay(&mut self, mut records: &[u8], files: &mut HashMap<u64, (Arc<File>, String, Vec<u8>)>) -> Option<()> {
+        while !records.is_empty() {
+            match Record::decode(&mut records)? {
+                Record::Create { file, version, partition, name } => {
+                    self.next_number = self.next_number.max(file.checked_add(1)?);
+                    let made = self.insert(partition, name, file, BlobVersion::new(version), true);
+                    files.insert(file, (made, partition.to_owned(), name.to_vec()));
+                }
+                Record::Write { file, offset, bytes } => {
+                    self.write(&files.get(&file)?.0.clone(), offset, bytes).ok()?
+                }
+                Record::Resize { file, length } => self.resize(&files.get(&file)?.0.clone(), length).ok()?,
+                Record::Remove { file } => {
+                    let (removed, partition, name) = files.remove(&file)?;
+                    let Slot::Occupied(mut slot) = self.partitions.entry(partition) else { return None };
+                    // A file of this name that was made since is another one.
+                    if slot.get().get(&name).is_some_and(|file| Arc::ptr_eq(file, &removed)) {
+                        slot.get_mut().remove(&name);
+                    }
+                    if slot.get().is_empty() {
+                        slot.remove();
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+impl File {
+    fn is_recorded(&self) -> bool {
+        self.is_kept && !self.is_removed.load(Ordering::Relaxed)
+    }
+}
+
+impl<E: Runtime> Log<E> {
+    /// Makes everything that is recorded so far durable, by a task of its own: it goes on if nobody waits for it.
+    fn commit(self: &Arc<Self>) -> Handle<()> {
+        let (log, recorded) = (self.clone(), self.state.lock().recorded);
+        let written = self.context.child("log").spawn(move |_| async move { log.write_until(recorded).await });
+        Handle::from_future(async move { written.await? })
+    }
+
+    async fn write_until(&self, recorded: u64) -> Result<(), Error> {
+        let mut disk = self.disk.lock().await;
+        if disk.synced >= recorded {
+            return Ok(());
+        }
+        if let Some(failure) = &disk.failure {
+            return Err(failure.clone());
+        }
+        let written = self.write(&mut disk).await;
+        if let Err(error) = &written {
+            tracing::error!(%error, "what the consensus engine keeps cannot be written");
+            disk.failure = Some(error.clone());
+        }
+        written
+    }
+
+    /// Writes what waits, or everything if the log has become long.
+    async fn write(&self, disk: &mut Disk<E::Blob>) -> Result<(), Error> {
+        let (is_long, content, recorded) = {
+            let mut state = self.state.lock();
+            let is_long = disk.frames.bytes() + state.queue.len() > disk.limit;
+            let queue = std::mem::take(&mut state.queue);
+            (is_long, if is_long { state.snapshot(None) } else { queue }, state.recorded)
+        };
+        if is_long {
+            disk.frames.begin(self.life(), &content).await?;
+            disk.limit = GENERATION_BYTES.max(4 * content.len());
+        } else {
+            disk.frames.append(&content).await?;
+        }
+        disk.synced = recorded;
+        Ok(())
+    }
+
+    /// A number that no other part of the log has.
+    fn life(&self) -> u64 {
+        self.context.child("life").next_u64()
+    }
+
+    /// Takes over what is kept of a partition elsewhere: files of their own, or files that were put away.
+    async fn adopt(self: &Arc<Self>, partition: &str, kind: Kind) -> Result<(), Error> {
+        let mut adopted = self.adopted.lock().await;
+        if adopted.contains(partition) {
+            return Ok(());
+        }
+        let is_known = self.state.lock().partitions.contains_key(partition);
+        let own = names(&self.context, partition).await?;
+        let away = self.away();
+        let put_away = names(&self.context, &away).await?.iter().any(|name| name == partition.as_bytes());
+        // What the log has is newer: the rest was to be removed.
+        if !is_known && kind != Kind::Volatile {
+            for name in &own {
+                let (version, bytes) = read(&self.context, partition, name).await?;
+                let mut state = self.state.lock();
+                let file = state.create(partition, name, version, true);
+                state.write(&file, 0, &bytes)?;
+            }
+            if put_away {
+                let (_, bytes) = read(&self.context, &away, partition.as_bytes()).await?;
+                let damaged = || Error::PartitionCorrupt(format!("{away}: what was put away of {partition}"));
+                self.take_back(&bytes).ok_or_else(damaged)?;
+            }
+            self.commit().await?;
+        }
+        if !own.is_empty() {
+            self.context.remove(partition, None).await?;
+        }
+        if put_away {
+            self.context.remove(&away, Some(partition.as_bytes())).await?;
+        }
+        adopted.insert(partition.to_owned());
+        Ok(())
+    }
+
+    /// Files that were put away, under new numbers.
+    fn take_back(&self, bytes: &[u8]) -> Option<()> {
+        let (sum, mut records) = bytes.split_first_chunk()?;
+        if crc32fast::hash(records) != u32::from_be_bytes(*sum) {
+            return None;
+        }
+        let mut state = self.state.lock();
+        let mut files = HashMap::new();
+        while !records.is_empty() {
+            match Record::decode(&mut records)? {
+                Record::Create { file, version, partition, name } => {
+                    files.insert(file, state.create(partition, name, BlobVersion::new(version), true));
+                }
+                Record::Write { file, offset, bytes } => state.write(&files.get(&file)?.clone(), offset, bytes).ok()?,
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    /// Partition of what was put away.
+    fn away(&self) -> String {
+        format!("{}away", self.prefix)
+    }
+
+    fn kind(&self, partition: &str) -> Kind {
+        Kind::of(partition, &self.prefix)
+    }
+}
+
+/// Names of the files of a partition; none if it is missing.
+async fn names<S: Storage>(storage: &S, partition: &str) -> Result<Vec<Vec<u8>>, Error> {
+    match storage.scan(partition).await {
+        Err(Error::PartitionMissing(_)) => Ok(Vec::new()),
+        names => names,
+    }
+}
+
+async fn read<S: Storage>(storage: &S, partition: &str, name: &[u8]) -> Result<(BlobVersion, Vec<u8>), Error> {
+    let any = BlobVersion::new(0)..=BlobVersion::new(u16::MAX);
+    let (blob, length, version) = storage.open_versioned(partition, name, any).await?;
+    if length > FILE_BYTES_MAX {
+        return Err(Error::OffsetOverflow);
+    }
+    let bytes = blob.read_at(0, length as usize, ReadOptions::DONT_CACHE).await?.coalesce();
+    Ok((version, bytes.as_ref().to_vec()))
+}
+
+impl<E: Runtime> Logged<E> {
+    /// Opens the log. `prefix` begins the names of the engine's partitions.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, or is damaged: without knowing what it signed a validator must not go on.
+    pub async fn open(context: E, prefix: &str) -> Result<Self, Error> {
+        let (mut frames, contents) = Frames::open(&context, &format!("{prefix}log")).await?;
+        let (mut state, mut files) = (State::default(), HashMap::new());
+        for content in &contents {
+            let damaged = || Error::PartitionCorrupt(format!("{prefix}log: a record that makes no sense"));
+            state.replay(content, &mut files).ok_or_else(damaged)?;
+        }
+        state.queue.clear();
+        let content = state.snapshot(None);
+        frames.begin(context.child("life").next_u64(), &content).await?;
+        let limit = GENERATION_BYTES.max(4 * content.len());
+        let disk = Disk { frames, limit, synced: state.recorded, failure: None };
+        let log = Log {
+            context: context.child("log"),
+            prefix: prefix.to_owned(),
+            state: Mutex::new(state),
+            disk: tokio::sync::Mutex::new(disk),
+            adopted: tokio::sync::Mutex::default(),
+        };
+        Ok(Self { inner: context, log: Arc::new(log) })
+    }
+
+    /// Puts the files of a partition away that is not needed any more, into one that takes no memory.
+    pub async fn put_away(&self, partition: &str) -> Result<(), Error> {
+        let mut adopted = self.log.adopted.lock().await;
+        let records = self.log.state.lock().snapshot(Some(partition));
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut content = Vec::with_capacity(4 + records.len());
+        content.put_u32(crc32fast::hash(&records));
+        content.put_slice(&records);
+        let (file, _) = self.inner.open(&self.log.away(), partition.as_bytes()).await?;
+        file.write_at(0, content, WriteOptions::SYNC).await?;
+        self.log.state.lock().remove(partition, None)?;
+        self.log.commit().await?;
+        adopted.remove(partition);
+        Ok(())
+    }
+}
+
+impl<E: Runtime> Storage for Logged<E> {
+    type Blob = Blob<E>;
+
+    async fn open_versioned(
+        &self,
+        partition: &str,
+        name: &[u8],
+        versions: RangeInclusive<BlobVersion>,
+    ) -> Result<(Self::Blob, u64, BlobVersion), Error> {
+        let kind = self.log.kind(partition);
+        if kind == Kind::Own {
+            let (blob, length, version) = self.inner.open_versioned(partition, name, versions).await?;
+            return Ok((Blob::Own(blob), length, version));
+        }
+        self.log.adopt(partition, kind).await?;
+        let mut state = self.log.state.lock();
+        let found = state.partitions.get(partition).and_then(|files| files.get(name)).cloned();
+        let file = found.unwrap_or_else(|| state.create(partition, name, *versions.end(), kind != Kind::Volatile));
+        drop(state);
+        if !versions.contains(&file.version) {
+            return Err(Error::BlobVersionMismatch { expected: versions, found: file.version });
+        }
+        let mut open = file.open.lock();
+        if open.upgrade().is_some() {
+            return Err(Error::BlobAlreadyOpen(partition.to_owned(), hex::encode(name)));
+        }
+        let opened = Arc::new(());
+        *open = Arc::downgrade(&opened);
+        drop(open);
+        let (length, version) = (file.content.read().len() as u64, file.version);
+        Ok((Blob::Small(Small { file, log: self.log.clone(), _open: opened }), length, version))
+    }
+
+    async fn remove(&self, partition: &str, name: Option<&[u8]>) -> Result<(), Error> {
+        let kind = self.log.kind(partition);
+        if kind == Kind::Own {
+            return self.inner.remove(partition, name).await;
+        }
+        self.log.adopt(partition, kind).await?;
+        self.log.state.lock().remove(partition, name)?;
+        match kind {
+            Kind::Logged { removes_later } if name.is_none() || !removes_later => self.log.commit().await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn scan(&self, partition: &str) -> Result<Vec<Vec<u8>>, Error> {
+        let kind = self.log.kind(partition);
+        if kind == Kind::Own {
+            return self.inner.scan(partition).await;
+        }
+        self.log.adopt(partition, kind).await?;
+        let state = self.log.state.lock();
+        let files = state.partitions.get(partition).ok_or_else(|| Error::PartitionMissing(partition.to_owned()))?;
+        Ok(files.keys().cloned().collect())
+    }
+}
+
+impl<E: Runtime> Small<E> {
+    /// The bytes in a range, as `take` makes something of them.
+    fn read<T>(&self, offset: u64, length: usize, take: impl FnOnce(&[u8]) -> T) -> Result<T, Error> {
+        let start = usize::try_from(offset).map_err(|_| Error::OffsetOverflow)?;
+        let end = start.checked_add(length).ok_or(Error::OffsetOverflow)?;
+        self.file.content.read().get(start..end).map(take).ok_or(Error::BlobInsufficientLength)
+    }
+
+    fn commit(&self) -> Handle<()> {
+        if self.file.is_recorded() { self.log.commit() } else { Handle::ready(Ok(())) }
+    }
+}
+
+impl<E: Runtime> commonware_runtime::Blob for Blob<E> {
+    async fn read_at_buf(
+        &self,
+        offset: u64,
+        len: usize,
+        bufs: impl Into<IoBufsMut> + Send,
+        options: ReadOptions,
+    ) -> Result<IoBufsMut, Error> {
+        match self {
+            Self::Own(blob) => blob.read_at_buf(offset, len, bufs, options).await,
+            Self::Small(small) => {
+                let mut bufs = bufs.into();
+                assert!(len <= bufs.capacity(), "{len} bytes do not fit into {}", bufs.capacity());
+                small.read(offset, len, |bytes| {
+                    if bufs.is_empty() {
+                        bufs.put_slice(bytes);
+                        bufs
+                    } else if bufs.len() == len {
+                        bufs.copy_from_slice(bytes);
+                        bufs
+                    } else {
+                        IoBufMut::from(bytes).into()
+                    }
+                })
+            }
+        }
+    }
+
+    async fn read_at(&self, offset: u64, len: usize, options: ReadOptions) -> Result<IoBufsMut, Error> {
+        match self {
+            Self::Own(blob) => blob.read_at(offset, len, options).await,
+            Self::Small(small) => small.read(offset, len, |bytes| IoBufMut::from(bytes).into()),
+        }
+    }
+
+    async fn write_at(&self, offset: u64, bufs: impl Into<IoBufs> + Send, options: WriteOptions) -> Result<(), Error> {
+        match self {
+            Self::Own(blob) => blob.write_at(offset, bufs, options).await,
+            Self::Small(small) => {
+                let bytes = bufs.into().coalesce();
+                small.log.state.lock().write(&small.file, offset, bytes.as_ref())?;
+                if options.contains(WriteOptions::SYNC) && !bytes.is_empty() { small.commit().await } else { Ok(()) }
+            }
+        }
+    }
+
+    async fn resize(&self, len: u64) -> Result<(), Error> {
+        match self {
+            Self::Own(blob) => blob.resize(len).await,
+            Self::Small(small) => small.log.state.lock().resize(&small.file, len),
+        }
+    }
+
+    async fn sync(&self) -> Result<(), Error> {
+        match self {
+            Self::Own(blob) => blob.sync().await,
+            Self::Small(small) => small.commit().await,
+        }
+    }
+
+    async fn start_sync(&self) -> Handle<()> {
+        match self {
+            Self::Own(blob) => blob.start_sync().await,
+            Self::Small(small) => small.commit(),
+        }
+    }
+}
+
+impl<E: Runtime> Supervisor for Logged<E> {
+    fn name(&self) -> Name {
+        self.inner.name()
+    }
+
+    fn child(&self, label: &'static str) -> Self {
+        Self { inner: self.inner.child(label), log: self.log.clone() }
+    }
+
+    fn with_attribute(self, key: &'static str, value: impl std::fmt::Display) -> Self {
+        Self { inner: self.inner.with_attribute(key, value), log: self.log }
+    }
+}
+
+impl<E: Runtime> Spawner for Logged<E> {
+    fn shared(self, blocking: bool) -> Self {
+        Self { inner: self.inner.shared(blocking), log: self.log }
+    }
+
+    fn dedicated(self) -> Self {
+        Self { inner: self.inner.dedicated(), log: self.log }
+    }
+
+    fn spawn<F, Fut, T>(self, f: F) -> Handle<T>
+    where
+        F: FnOnce(Self) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let log = self.log;
+        self.inner.spawn(move |inner| f(Self { inner, log }))
+    }
+
+    fn stop(self, value: i32, timeout: Option<Duration>) -> impl Future<Output = Result<(), Error>> + Send {
+        self.inner.stop(value, timeout)
+    }
+
+    fn stopped(&self) -> Signal {
+        self.inner.stopped()
+    }
+}
+
+impl<E: Runtime> Metrics for Logged<E> {
+    fn register<N: Into<String>, H: Into<String>, M: Metric>(&self, name: N, help: H, metric: M) -> Registered<M> {
+        self.inner.register(name, help, metric)
+    }
+
+    fn encode(&self) -> String {
+        self.inner.encode()
+    }
+}
+
+impl<E: Runtime> governor::clock::Clock for Logged<E> {
+    type Instant = SystemTime;
+
+    fn now(&self) -> SystemTime {
+        self.inner.now()
+    }
+}
+
+impl<E: Runtime> governor::clock::ReasonablyRealtime for Logged<E> {}
+
+impl<E: Runtime> Clock for Logged<E> {
+    fn current(&self) -> SystemTime {
+        self.inner.current()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static + use<E> {
+        self.inner.sleep(duration)
+    }
+
+    fn sleep_until(&self, deadline: SystemTime) -> impl Future<Output = ()> + Send + 'static + use<E> {
+        self.inner.sleep_until(deadline)
+    }
+}
+
+impl<E: Runtime> TryRng for Logged<E> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.inner.next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.inner.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.inner.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl<E: Runtime> TryCryptoRng for Logged<E> {}
