@@ -59,6 +59,7 @@ use rand_core::CryptoRng;
 use schemes::Schemes;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -173,6 +174,8 @@ pub(crate) struct Setup {
     pub genesis: Block,
     /// Begins the names of the engine's files: for validators that share a disk.
     pub prefix: String,
+    /// Directory of blocks that are not final yet; with the engine's other files if left out.
+    pub blocks: Option<PathBuf>,
     pub guard: Arc<Guard>,
     /// How long blocks are kept; `None` for ever.
     pub retention: Option<Duration>,
@@ -294,8 +297,8 @@ where
 {
     let Links { channels, peers, peers_max, blocker, track } = links;
     let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes, shares] = channels;
-    let Setup { core, history, evidence, genesis, prefix, guard, retention } = setup;
-    let context = Logged::open(context, &prefix).await?;
+    let Setup { core, history, evidence, genesis, prefix, blocks: directory, guard, retention } = setup;
+    let context = Logged::open(context, &prefix, directory).await?;
     let public_key = core.keys.consensus.public_key();
     let schemes = Schemes::new(core.committees.clone(), core.keys.clone());
     let (lanes, foreign) = split(&context, (votes, certificates, fetches));

@@ -54,7 +54,7 @@
 //! | `history`, `archive`, `retention` | what is kept on disk, and until when |
 //! | `intake` | which final blocks are taken from elsewhere |
 //! | `engine` | how the consensus engine is put together |
-//! | `disk` | why a directory cannot be written to |
+//! | `direct`, `disk` | long writes; why a directory cannot be written to |
 //! | [`fees`] | what each namespace owes |
 //! | [`ffg`] | which blocks two thirds of the stake finalise |
 //! | [`finality`], `system` | how votes get into blocks, and what blocks mean for finality |
@@ -72,6 +72,7 @@ mod certificate;
 mod committee;
 pub mod committees;
 mod content;
+mod direct;
 mod disk;
 mod dissemination;
 mod engine;

@@ -529,8 +529,8 @@ pub(crate) fn prepare(
     core.mempool.restore(Journal::read(&journal, &digest)?);
     let height = catch_up(&core, &history)?;
     open_journal(&core, &journal, digest, writer)?;
-    let (prefix, retention) = (String::new(), limits.retention);
-    let setup = Setup { core, history, evidence, genesis, prefix, guard, retention };
+    let (prefix, retention, blocks) = (String::new(), limits.retention, Some(directory.join("blocks")));
+    let setup = Setup { core, history, evidence, genesis, prefix, blocks, guard, retention };
     Ok(Prepared { lock, setup, height })
 }
 

@@ -80,7 +80,8 @@ impl Validator {
         B: Blocker<PublicKey = ed25519::PublicKey>,
     {
         let Prepared { lock, setup, .. } = prepare(config, application, Writer::Caller, || Ok(()))?;
-        let setup = Setup { prefix: prefix.to_owned(), ..setup };
+        // All that the engine keeps is on the simulated disk.
+        let setup = Setup { prefix: prefix.to_owned(), blocks: None, ..setup };
         let (core, history) = (setup.core.clone(), setup.history.clone());
         // Who is connected to whom is the simulation's to decide.
         let track = Box::new(|_: &_| ());

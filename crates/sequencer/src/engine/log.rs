@@ -8,7 +8,8 @@
 //! |---|---|
 //! | of the engine's votes (`simplex…`), and the indices and marks of `marshal` | in memory, and every change in the log, which is on the disk when a sync of the file returns |
 //! | caches of certificates | in memory only: the engine reports those that it has in its own log again at each start |
-//! | all others, which are those with blocks | by the real runtime, as they were |
+//! | with blocks | on a real disk in a directory of their own, written around the page cache; on a simulated one as below |
+//! | all others | by the real runtime |
 //!
 //! Changes of all files are in the log in the order in which they were made, so after a crash the files are as they were at
 //! one moment at or after the last sync, even if a change that was not synced is the reason that they are.
@@ -16,17 +17,19 @@
 //! Files of a committee that has ended are put away in one file ([`Logged::put_away`]), which is read again should they be
 //! asked for; files that an earlier version kept by themselves move into the log when they are asked for.
 
+mod blocks;
 mod frames;
 mod records;
 #[cfg(test)]
 mod tests;
 
 use super::Runtime;
+use blocks::BlockFile;
 use bytes::BufMut as _;
 use commonware_runtime::telemetry::metrics::{Metric, Registered};
 use commonware_runtime::{
-    Blob as _, BlobVersion, Clock, Error, Handle, IoBufMut, IoBufs, IoBufsMut, Metrics, Name, ReadOptions, Spawner,
-    Storage, Supervisor, WriteOptions, signal::Signal,
+    Blob as _, BlobVersion, Clock, DEFAULT_BLOB_VERSION, Error, Handle, IoBufMut, IoBufs, IoBufsMut, Metrics, Name,
+    ReadOptions, Spawner, Storage, Supervisor, WriteOptions, signal::Signal,
 };
 use frames::Frames;
 use parking_lot::{Mutex, RwLock};
@@ -35,7 +38,9 @@ use records::Record;
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
+use std::io;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -54,6 +59,8 @@ enum Kind {
     Logged { removes_later: bool },
     /// In memory.
     Volatile,
+    /// Around the page cache, if there is a directory for that.
+    Blocks,
 }
 
 impl Kind {
@@ -66,6 +73,8 @@ impl Kind {
             Self::Volatile
         } else if is_of_marshal && ["-metadata", "-key"].iter().any(|end| name.ends_with(end)) {
             Self::Logged { removes_later: false }
+        } else if is_of_marshal && name.ends_with("-value") {
+            Self::Blocks
         } else {
             Self::Own
         }
@@ -109,6 +118,8 @@ struct Disk<B> {
 struct Log<E: Storage> {
     context: E,
     prefix: String,
+    /// Where blocks are.
+    directory: Option<PathBuf>,
     state: Mutex<State>,
     disk: tokio::sync::Mutex<Disk<E::Blob>>,
     /// Partitions of which nothing is anywhere else.
@@ -125,6 +136,13 @@ pub(crate) struct Logged<E: Storage> {
 pub(crate) enum Blob<E: Storage> {
     Own(E::Blob),
     Small(Small<E>),
+    Block(Block<E>),
+}
+
+/// A file of blocks that is open.
+pub(crate) struct Block<E: Storage> {
+    file: Arc<BlockFile>,
+    log: Arc<Log<E>>,
 }
 
 /// A file of the log that is open.
@@ -320,7 +338,19 @@ impl<E: Runtime> Log<E> {
         let away = self.away();
         let put_away = names(&self.context, &away).await?.iter().any(|name| name == partition.as_bytes());
         // What the log has is newer: the rest was to be removed.
-        if !is_known && kind != Kind::Volatile {
+        if kind == Kind::Blocks {
+            for name in &own {
+                let (_, bytes) = read(&self.context, partition, name).await?;
+                let name = name.clone();
+                self.on_blocks(partition, move |directory, partition| {
+                    let Some((file, _)) = blocks::open(directory, partition, &name)? else { return Ok(()) };
+                    file.resize(0)?;
+                    file.write(0, &bytes)?;
+                    file.sync()
+                })
+                .await?;
+            }
+        } else if !is_known && kind != Kind::Volatile {
             for name in &own {
                 let (version, bytes) = read(&self.context, partition, name).await?;
                 let mut state = self.state.lock();
@@ -370,7 +400,54 @@ impl<E: Runtime> Log<E> {
     }
 
     fn kind(&self, partition: &str) -> Kind {
-        Kind::of(partition, &self.prefix)
+        match Kind::of(partition, &self.prefix) {
+            Kind::Blocks if self.directory.is_none() => Kind::Own,
+            kind => kind,
+        }
+    }
+
+    /// Does something with files on a thread that may wait for the disk; it goes on if nobody waits for it.
+    fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Handle<T> {
+        let done = self.context.child("blocks").shared(true).spawn(move |_| async move { work() });
+        Handle::from_future(async move { done.await?.map_err(|error| Error::Io(Arc::new(error))) })
+    }
+
+    /// The same with the directory of blocks and a partition in it.
+    fn on_blocks<T: Send + 'static>(
+        &self,
+        partition: &str,
+        work: impl FnOnce(&Path, &str) -> io::Result<T> + Send + 'static,
+    ) -> Handle<T> {
+        let (directory, partition) = (self.directory.clone().unwrap_or_default(), partition.to_owned());
+        self.blocking(move || work(&directory, &partition))
+    }
+}
+
+impl<E: Runtime> Log<E> {
+    async fn open_block(
+        self: &Arc<Self>,
+        partition: &str,
+        name: &[u8],
+        versions: RangeInclusive<BlobVersion>,
+    ) -> Result<(Blob<E>, u64, BlobVersion), Error> {
+        if !versions.contains(&DEFAULT_BLOB_VERSION) {
+            return Err(Error::BlobVersionMismatch { expected: versions, found: DEFAULT_BLOB_VERSION });
+        }
+        let named = name.to_vec();
+        let opened = self.on_blocks(partition, move |directory, partition| blocks::open(directory, partition, &named));
+        let is_open = || Error::BlobAlreadyOpen(partition.to_owned(), hex::encode(name));
+        let (file, length) = opened.await?.ok_or_else(is_open)?;
+        Ok((Blob::Block(Block { file: Arc::new(file), log: self.clone() }), length, DEFAULT_BLOB_VERSION))
+    }
+
+    async fn remove_blocks(&self, partition: &str, name: Option<&[u8]>) -> Result<(), Error> {
+        let named = name.map(<[u8]>::to_vec);
+        let removed = self
+            .on_blocks(partition, move |directory, partition| blocks::remove(directory, partition, named.as_deref()));
+        removed.await?.ok_or_else(|| match name {
+            Some(name) => Error::BlobMissing(partition.to_owned(), hex::encode(name)),
+            None => Error::PartitionMissing(partition.to_owned()),
+        })
     }
 }
 
@@ -393,11 +470,11 @@ async fn read<S: Storage>(storage: &S, partition: &str, name: &[u8]) -> Result<(
 }
 
 impl<E: Runtime> Logged<E> {
-    /// Opens the log. `prefix` begins the names of the engine's partitions.
+    /// Opens the log. `prefix` begins the names of the engine's partitions; blocks go into `directory`, if there is one.
     ///
     /// # Errors
     /// When it cannot be read or written, or is damaged: without knowing what it signed a validator must not go on.
-    pub async fn open(context: E, prefix: &str) -> Result<Self, Error> {
+    pub async fn open(context: E, prefix: &str, directory: Option<PathBuf>) -> Result<Self, Error> {
         let (mut frames, contents) = Frames::open(&context, &format!("{prefix}log")).await?;
         let (mut state, mut files) = (State::default(), HashMap::new());
         for content in &contents {
@@ -412,6 +489,7 @@ impl<E: Runtime> Logged<E> {
         let log = Log {
             context: context.child("log"),
             prefix: prefix.to_owned(),
+            directory,
             state: Mutex::new(state),
             disk: tokio::sync::Mutex::new(disk),
             adopted: tokio::sync::Mutex::default(),
@@ -453,6 +531,9 @@ impl<E: Runtime> Storage for Logged<E> {
             return Ok((Blob::Own(blob), length, version));
         }
         self.log.adopt(partition, kind).await?;
+        if kind == Kind::Blocks {
+            return self.log.open_block(partition, name, versions).await;
+        }
         let mut state = self.log.state.lock();
         let found = state.partitions.get(partition).and_then(|files| files.get(name)).cloned();
         let file = found.unwrap_or_else(|| state.create(partition, name, *versions.end(), kind != Kind::Volatile));
@@ -477,6 +558,9 @@ impl<E: Runtime> Storage for Logged<E> {
             return self.inner.remove(partition, name).await;
         }
         self.log.adopt(partition, kind).await?;
+        if kind == Kind::Blocks {
+            return self.log.remove_blocks(partition, name).await;
+        }
         self.log.state.lock().remove(partition, name)?;
         match kind {
             Kind::Logged { removes_later } if name.is_none() || !removes_later => self.log.commit().await,
@@ -490,6 +574,10 @@ impl<E: Runtime> Storage for Logged<E> {
             return self.inner.scan(partition).await;
         }
         self.log.adopt(partition, kind).await?;
+        if kind == Kind::Blocks {
+            let names = self.log.on_blocks(partition, blocks::scan).await?;
+            return names.ok_or_else(|| Error::PartitionMissing(partition.to_owned()));
+        }
         let state = self.log.state.lock();
         let files = state.partitions.get(partition).ok_or_else(|| Error::PartitionMissing(partition.to_owned()))?;
         Ok(files.keys().cloned().collect())
@@ -509,6 +597,37 @@ impl<E: Runtime> Small<E> {
     }
 }
 
+impl<E: Runtime> Block<E> {
+    fn work<T: Send + 'static>(&self, work: impl FnOnce(&BlockFile) -> io::Result<T> + Send + 'static) -> Handle<T> {
+        let file = self.file.clone();
+        self.log.blocking(move || work(&file))
+    }
+
+    async fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, Error> {
+        match self.work(move |file| file.read(offset, length)).await {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Error::BlobInsufficientLength),
+            read => read,
+        }
+    }
+}
+
+/// The buffers of a caller with `bytes`.
+///
+/// # Panics
+/// If they do not fit, as the runtime does.
+fn fill(mut bufs: IoBufsMut, bytes: &[u8]) -> IoBufsMut {
+    assert!(bytes.len() <= bufs.capacity(), "{} bytes do not fit into {}", bytes.len(), bufs.capacity());
+    if bufs.is_empty() {
+        bufs.put_slice(bytes);
+        bufs
+    } else if bufs.len() == bytes.len() {
+        bufs.copy_from_slice(bytes);
+        bufs
+    } else {
+        IoBufMut::from(bytes).into()
+    }
+}
+
 impl<E: Runtime> commonware_runtime::Blob for Blob<E> {
     async fn read_at_buf(
         &self,
@@ -520,19 +639,12 @@ impl<E: Runtime> commonware_runtime::Blob for Blob<E> {
         match self {
             Self::Own(blob) => blob.read_at_buf(offset, len, bufs, options).await,
             Self::Small(small) => {
-                let mut bufs = bufs.into();
-                assert!(len <= bufs.capacity(), "{len} bytes do not fit into {}", bufs.capacity());
-                small.read(offset, len, |bytes| {
-                    if bufs.is_empty() {
-                        bufs.put_slice(bytes);
-                        bufs
-                    } else if bufs.len() == len {
-                        bufs.copy_from_slice(bytes);
-                        bufs
-                    } else {
-                        IoBufMut::from(bytes).into()
-                    }
-                })
+                let bufs = bufs.into();
+                small.read(offset, len, |bytes| fill(bufs, bytes))
+            }
+            Self::Block(block) => {
+                let bufs = bufs.into();
+                Ok(fill(bufs, &block.read(offset, len).await?))
             }
         }
     }
@@ -541,6 +653,7 @@ impl<E: Runtime> commonware_runtime::Blob for Blob<E> {
         match self {
             Self::Own(blob) => blob.read_at(offset, len, options).await,
             Self::Small(small) => small.read(offset, len, |bytes| IoBufMut::from(bytes).into()),
+            Self::Block(block) => Ok(block.read(offset, len).await?.into()),
         }
     }
 
@@ -552,6 +665,14 @@ impl<E: Runtime> commonware_runtime::Blob for Blob<E> {
                 small.log.state.lock().write(&small.file, offset, bytes.as_ref())?;
                 if options.contains(WriteOptions::SYNC) && !bytes.is_empty() { small.commit().await } else { Ok(()) }
             }
+            Self::Block(block) => {
+                let (bytes, is_synced) = (bufs.into().coalesce(), options.contains(WriteOptions::SYNC));
+                let written = block.work(move |file| {
+                    file.write(offset, bytes.as_ref())?;
+                    if is_synced { file.sync() } else { Ok(()) }
+                });
+                written.await
+            }
         }
     }
 
@@ -559,6 +680,7 @@ impl<E: Runtime> commonware_runtime::Blob for Blob<E> {
         match self {
             Self::Own(blob) => blob.resize(len).await,
             Self::Small(small) => small.log.state.lock().resize(&small.file, len),
+            Self::Block(block) => block.work(move |file| file.resize(len)).await,
         }
     }
 
@@ -566,6 +688,7 @@ impl<E: Runtime> commonware_runtime::Blob for Blob<E> {
         match self {
             Self::Own(blob) => blob.sync().await,
             Self::Small(small) => small.commit().await,
+            Self::Block(block) => block.work(BlockFile::sync).await,
         }
     }
 
@@ -573,6 +696,7 @@ impl<E: Runtime> commonware_runtime::Blob for Blob<E> {
         match self {
             Self::Own(blob) => blob.start_sync().await,
             Self::Small(small) => small.commit(),
+            Self::Block(block) => block.work(BlockFile::sync),
         }
     }
 }

@@ -1,23 +1,12 @@
-//! The file of the history: long writes go around the page cache.
-//!
-//! A block is synced right after it was written and is seldom read from the file afterwards, so a copy of it in the page cache
-//! costs processor time and memory for nothing. What is short, and everything where the file system cannot do otherwise,
-//! goes through the page cache as usual.
+//! The file of the history: long writes go around the page cache (see [`crate::direct`]).
 
-use parking_lot::Mutex;
+use crate::direct::Direct;
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
-
-/// Writes of so many bytes and more go around the page cache.
-const DIRECT_BYTES_MIN: usize = 64 * 1024;
-/// What offset, length and memory of such a write are multiples of, on every disk.
-const ALIGNMENT: usize = 4096;
-/// Bytes written at a time.
-const PART_BYTES: usize = 1024 * 1024;
 
 /// A file, opened twice.
 #[derive(Debug)]
@@ -26,61 +15,11 @@ pub(super) struct Backend {
     direct: Option<Direct>,
 }
 
-/// The way around the page cache.
-#[derive(Debug)]
-struct Direct {
-    file: File,
-    /// Aligned memory that parts are copied to.
-    part: Mutex<Vec<u8>>,
-}
-
 impl Backend {
     /// Opens or creates a file.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Self { file: FileBackend::new(file)?, direct: Direct::open(path) })
-    }
-}
-
-impl Direct {
-    #[cfg(target_os = "linux")]
-    fn open(path: &Path) -> Option<Self> {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let flags = rustix::fs::OFlags::DIRECT.bits() as i32;
-        // Refused by file systems that cannot do it.
-        let file = OpenOptions::new().write(true).custom_flags(flags).open(path).ok()?;
-        Some(Self { file, part: Mutex::default() })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn open(_: &Path) -> Option<Self> {
-        None
-    }
-
-    fn takes(&self, offset: u64, data: &[u8]) -> bool {
-        data.len() >= DIRECT_BYTES_MIN
-            && data.len().is_multiple_of(ALIGNMENT)
-            && offset.is_multiple_of(ALIGNMENT as u64)
-    }
-
-    #[cfg(unix)]
-    fn write(&self, mut offset: u64, data: &[u8]) -> io::Result<()> {
-        use std::os::unix::fs::FileExt as _;
-        let mut part = self.part.lock();
-        part.resize(PART_BYTES + ALIGNMENT, 0);
-        let start = part.as_ptr().align_offset(ALIGNMENT);
-        for from in data.chunks(PART_BYTES) {
-            let aligned = &mut part[start..start + from.len()];
-            aligned.copy_from_slice(from);
-            self.file.write_all_at(aligned, offset)?;
-            offset += from.len() as u64;
-        }
-        Ok(())
-    }
-
-    #[cfg(not(unix))]
-    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -103,12 +42,8 @@ impl StorageBackend for Backend {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         match &self.direct {
-            Some(direct) if direct.takes(offset, data) => match direct.write(offset, data) {
-                // A disk with larger blocks than any known one.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.file.write(offset, data),
-                written => written,
-            },
-            _ => self.file.write(offset, data),
+            Some(direct) => direct.write(offset, data, |offset, data| self.file.write(offset, data)),
+            None => self.file.write(offset, data),
         }
     }
 
@@ -144,6 +79,7 @@ impl StorageBackend for Backend {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::direct::{ALIGNMENT, DIRECT_BYTES_MIN, PART_BYTES};
 
     #[test]
     fn long_and_short_writes_read_back_in_any_order() {

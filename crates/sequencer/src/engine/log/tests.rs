@@ -17,7 +17,7 @@ fn life<T: Send + 'static>(
 ) -> (T, Option<Checkpoint>) {
     let runner = disk.map_or_else(Runner::default, Runner::from);
     let (done, disk) = runner.start_and_recover(|context| async move {
-        let log = Logged::open(context.child("log"), "v-").await.expect("the log opens");
+        let log = Logged::open(context.child("log"), "v-", None).await.expect("the log opens");
         work(context, log).await
     });
     (done, Some(disk))
@@ -38,7 +38,7 @@ fn each_partition_of_the_engine_is_kept_as_it_must_be() {
     assert_eq!(kind("v-marshal-cache-metadata"), logged);
     assert_eq!(kind("v-marshal-cache-cache-7-notarized-metadata"), logged);
     assert_eq!(kind("v-marshal-cache-cache-7-notarizations-metadata"), Kind::Volatile);
-    assert_eq!((kind(INDEX), kind(CERTIFICATES), kind(BLOCKS)), (logged, Kind::Volatile, Kind::Own));
+    assert_eq!((kind(INDEX), kind(CERTIFICATES), kind(BLOCKS)), (logged, Kind::Volatile, Kind::Blocks));
     assert_eq!(kind("v-away"), Kind::Own);
 }
 
@@ -189,7 +189,7 @@ fn a_damaged_log_is_not_begun_anew() {
         })
     });
     Runner::from(disk.unwrap()).start(|context| async move {
-        assert!(matches!(Logged::open(context, "v-").await, Err(Error::PartitionCorrupt(_))));
+        assert!(matches!(Logged::open(context, "v-", None).await, Err(Error::PartitionCorrupt(_))));
     });
 }
 
@@ -273,4 +273,36 @@ proptest! {
         });
         prop_assert!(moments[synced..].contains(&found), "found {found:?}, synced {:?}", moments[synced]);
     }
+}
+
+#[test]
+fn blocks_are_in_a_directory_if_there_is_one_and_move_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("blocks");
+    let path = root.clone();
+    let ((), disk) = life(None, |_, log| {
+        Box::pin(async move {
+            let (file, _) = log.open(BLOCKS, b"1").await.unwrap();
+            file.write_at(0, vec![7; 100_000], WriteOptions::SYNC).await.unwrap();
+        })
+    });
+    Runner::from(disk.unwrap()).start(|context| async move {
+        let log = Logged::open(context.child("log"), "v-", Some(path)).await.unwrap();
+        assert_eq!(log.scan(BLOCKS).await.unwrap(), [b"1"]);
+        assert_eq!(content(&log, BLOCKS, b"1").await, vec![7; 100_000]);
+        assert!(matches!(context.scan(BLOCKS).await, Err(Error::PartitionMissing(_))));
+        let (file, length) = log.open(BLOCKS, b"2").await.unwrap();
+        assert_eq!(length, 0);
+        assert!(matches!(log.open(BLOCKS, b"2").await, Err(Error::BlobAlreadyOpen(..))));
+        file.write_at(0, vec![8; 70_001], WriteOptions::default()).await.unwrap();
+        file.start_sync().await.await.unwrap();
+        let beyond = file.read_at(70_000, 2, ReadOptions::default()).await;
+        assert!(matches!(beyond, Err(Error::BlobInsufficientLength)));
+        drop(file);
+        log.remove(BLOCKS, Some(b"1")).await.unwrap();
+        assert!(matches!(log.remove(BLOCKS, Some(b"1")).await, Err(Error::BlobMissing(..))));
+        log.remove(BLOCKS, None).await.unwrap();
+        assert!(matches!(log.scan(BLOCKS).await, Err(Error::PartitionMissing(_))));
+    });
+    assert_eq!(std::fs::read_dir(root).unwrap().count(), 0);
 }
