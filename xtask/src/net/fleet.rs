@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Port of a validator's consensus, as `kumo init --host` says.
+const P2P_PORT: u16 = 9600;
 /// Port of a validator's API, as `kumo init --host` says.
 const API_PORT: u16 = 9601;
 /// Port of the JSON-RPC.
@@ -31,8 +33,8 @@ const POLL: Duration = Duration::from_millis(200);
 /// What a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A validator with its seat.
-    Validator(usize),
+    /// A validator with its seat; one that came later finds its own.
+    Validator(Option<usize>),
     /// A follower that serves the JSON-RPC, and the checkpoint it starts from.
     Rpc(Option<String>),
 }
@@ -49,6 +51,8 @@ pub struct Node {
     pub log: PathBuf,
     /// How far its clock is off, in seconds.
     pub clock: i64,
+    /// The first block that it has.
+    pub first: u64,
     process: Option<Group>,
 }
 
@@ -81,7 +85,7 @@ impl Fleet {
         let mut fleet = Self { nodes: vec![], kumo: kumo.into(), network: dir.join("network.json"), clock };
         for host in 1..=validators {
             let seat = usize::from(host) - 1;
-            fleet.add(Kind::Validator(seat), host, dir.join(format!("validator-{seat}")));
+            fleet.add(Kind::Validator(Some(seat)), host, dir.join(format!("validator-{seat}")));
         }
         fleet.add(Kind::Rpc(None), validators + 1, dir.join("rpc"));
         Ok(fleet)
@@ -90,7 +94,7 @@ impl Fleet {
     /// Adds a node that does not run yet; returns its place.
     pub fn add(&mut self, kind: Kind, host: u8, state: PathBuf) -> usize {
         let log = self.network.with_file_name(format!("host-{host}.log"));
-        self.nodes.push(Node { kind, host, state, log, clock: 0, process: None });
+        self.nodes.push(Node { kind, host, state, log, clock: 0, first: 1, process: None });
         self.nodes.len() - 1
     }
 
@@ -137,7 +141,11 @@ impl Fleet {
         command.arg(&self.kumo).args(["node", "--cache-mib", "32", "--network"]).arg(&self.network);
         command.arg("--state").arg(&node.state);
         match &node.kind {
-            Kind::Validator(seat) => command.args(["--role", "validator", "--seat", &seat.to_string()]),
+            Kind::Validator(Some(seat)) => command.args(["--role", "validator", "--seat", &seat.to_string()]),
+            Kind::Validator(None) => {
+                let (p2p, api) = (node.p2p().to_string(), node.address().to_string());
+                command.args(["--role", "validator", "--p2p", &p2p, "--listen", &api])
+            }
             Kind::Rpc(checkpoint) => {
                 command.args(["--role", "rpc", "--listen", &node.address().to_string()]);
                 checkpoint.iter().fold(&mut command, |command, point| command.args(["--checkpoint", point]))
@@ -146,6 +154,22 @@ impl Fleet {
         let log = File::options().create(true).append(true).open(&node.log);
         let log = log.wrap_err_with(|| format!("cannot write {}", node.log.display()))?;
         Group::spawn(command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log))
+    }
+
+    /// Runs the program on the host of a node, with the JSON-RPC of the follower. What it writes to standard output as JSON.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn command(&self, place: usize, words: &[&str]) -> Result<Value> {
+        let rpc = self.nodes.iter().find(|node| matches!(node.kind, Kind::Rpc(_)));
+        let rpc = rpc.ok_or_else(|| eyre!("no node serves the JSON-RPC"))?.address();
+        let mut command = hosts::on(self.nodes[place].host);
+        command.arg(&self.kumo).args(words).args(["--output", "json", "--network"]).arg(&self.network);
+        command.env("KUMO_RPC", format!("http://{rpc}")).env("RUST_LOG", "warn");
+        let ended = command.stdin(Stdio::null()).output().wrap_err("cannot run the program")?;
+        let told = String::from_utf8_lossy(&ended.stderr);
+        ensure!(ended.status.success(), "kumo {} ended with {}: {told}", words.join(" "), ended.status);
+        Ok(serde_json::from_slice(&ended.stdout)?)
     }
 
     /// Starts everything that does not run; a node that runs keeps running.
@@ -201,6 +225,11 @@ impl Fleet {
 }
 
 impl Node {
+    /// Where it listens for other validators.
+    pub fn p2p(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(hosts::address(self.host)), P2P_PORT)
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         let port = if matches!(self.kind, Kind::Rpc(_)) { RPC_PORT } else { API_PORT };
@@ -216,6 +245,14 @@ impl Node {
             Kind::Validator(_) => number(&http::get(self.address(), "/seq/v1/status")?["height"]),
             Kind::Rpc(_) => number(&http::call(self.address(), "eth_blockNumber", json!([]))?),
         }
+    }
+
+    /// The seat that a validator has in the committee of the next block.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn seat(&self) -> Result<Option<u64>> {
+        Ok(http::get(self.address(), "/seq/v1/status")?["seat"].as_u64())
     }
 
     /// Newest checkpoint that stake has finalised: epoch and root.

@@ -124,8 +124,8 @@ struct Outcome {
 fn run_inside(options: &Options, folder: &Path) -> Result<()> {
     let kumo = options.kumo.as_deref().ok_or_else(|| eyre!("--folder is for the program itself"))?;
     let most = options.sizes().iter().copied().max().unwrap_or_default();
-    // A host for each validator, one for the follower, one for the node that comes later.
-    let switch = hosts::build(most + 2).wrap_err("cannot make hosts; the harness needs root, or user namespaces")?;
+    // A host for each validator, one for the follower, two for nodes that come later.
+    let switch = hosts::build(most + 3).wrap_err("cannot make hosts; the harness needs root, or user namespaces")?;
     let mut outcomes = vec![];
     for size in options.sizes() {
         let folder = folder.join(size.to_string());
@@ -141,7 +141,7 @@ fn run_inside(options: &Options, folder: &Path) -> Result<()> {
 fn run_scenarios(options: &Options, fleet: &mut Fleet, switch: &switch::Switch, size: u8) -> Vec<Outcome> {
     let mut checked = 0;
     let mut outcomes = vec![];
-    let mut world = World { fleet, switch, spare: vec![size + 2] };
+    let mut world = World { fleet, switch, spare: vec![size + 3, size + 2] };
     for (round, scenario) in (0..).zip(SCENARIOS.iter().filter(|scenario| options.takes(scenario))) {
         let outcome = run_scenario(&mut world, scenario, size, round, &mut checked);
         println!("{}", line(&outcome));

@@ -41,7 +41,7 @@ pub struct World<'a> {
 }
 
 /// All scenarios in their order.
-pub const SCENARIOS: [Scenario; 10] = [
+pub const SCENARIOS: [Scenario; 11] = [
     ("kill -9 and restart", true, kill_and_restart),
     ("kill -9 of all", true, kill_all),
     ("partition without a quorum", true, partition),
@@ -52,6 +52,7 @@ pub const SCENARIOS: [Scenario; 10] = [
     ("disk full", true, disk_full),
     ("state of a validator lost", false, lost_state),
     ("new node from a checkpoint", true, from_checkpoint),
+    ("new validator from a checkpoint", false, validator_from_checkpoint),
 ];
 
 impl World<'_> {
@@ -238,4 +239,45 @@ fn from_checkpoint(world: &mut World) -> Result<()> {
     world.fleet.eventually("the new node has caught up", || Ok(node.height()? >= target))?;
     world.well();
     Ok(())
+}
+
+/// A validator that was never there begins with what another one keeps, at a checkpoint that somebody trusts. It stakes, gets a
+/// seat, and is needed: as many of the others die as may be absent then.
+fn validator_from_checkpoint(world: &mut World) -> Result<()> {
+    let host = world.spare.pop().ok_or_else(|| eyre!("no host is free"))?;
+    let fleet = &mut *world.fleet;
+    let origin = *fleet.validators().last().ok_or_else(|| eyre!("no validators"))?;
+    fleet.nodes[origin].kill();
+    let state = fleet.nodes[0].state.with_file_name(format!("validator-of-host-{host}"));
+    let folder = state.with_extension("snapshot");
+    let place = fleet.add(Kind::Validator(None), host, state.clone());
+    let (kept, state, folder) = (text(&fleet.nodes[origin].state)?, text(&state)?, text(&folder)?);
+    let exported = fleet.command(place, &["node", "snapshot", "export", "--state", &kept, "--out", &folder])?;
+    fleet.start(origin)?;
+    let epoch = exported["checkpoint"]["epoch"].as_u64().ok_or_else(|| eyre!("no checkpoint in {exported}"))?;
+    fleet.eventually("the checkpoint of the snapshot is finalised", || Ok(fleet.nodes[0].finalized()?.0 >= epoch))?;
+    let trusted = super::http::get(fleet.nodes[0].address(), &format!("/seq/v1/checkpoint?epoch={epoch}"))?;
+    let root = trusted["checkpoint"]["root"].as_str().ok_or_else(|| eyre!("no root in {trusted}"))?;
+    fleet.command(place, &["node", "keys", "--dir", &state])?;
+    let point = format!("{epoch}:{root}");
+    let imported =
+        fleet.command(place, &["node", "snapshot", "import", &folder, "--state", &state, "--checkpoint", &point])?;
+    let first = imported["first"].as_u64().ok_or_else(|| eyre!("no first block in {imported}"))?;
+    let node = &mut fleet.nodes[place];
+    node.first = first;
+    let (p2p, api) = (node.p2p().to_string(), format!("http://{}", node.address()));
+    fleet.command(place, &["stake", "validator", "register", "--keys", &state, "--p2p", &p2p, "--api", &api])?;
+    fleet.start(place)?;
+    let node = &fleet.nodes[place];
+    fleet.eventually("the new validator has a seat", || Ok(node.seat()?.is_some()))?;
+    for other in 0..fleet.faults() {
+        fleet.nodes[other].kill();
+    }
+    fleet.advance(BLOCKS)?;
+    fleet.start_all()?;
+    fleet.advance(BLOCKS)
+}
+
+fn text(path: &std::path::Path) -> Result<String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| eyre!("{} is no text", path.display()))
 }
