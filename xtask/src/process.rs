@@ -1,6 +1,6 @@
 //! Programs that tasks start: ours, those of packages, and the time they may take.
 
-use eyre::{Context, Result, bail, ensure};
+use eyre::{Context, Result, bail, ensure, eyre};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use std::io::Read;
@@ -85,6 +85,16 @@ impl Group {
             }
             std::thread::sleep(POLL);
         }
+    }
+
+    /// Asks it to stop, and returns when it has; whether it ended with 0.
+    ///
+    /// # Errors
+    /// When it did not stop in time.
+    pub fn stop(&mut self) -> Result<bool> {
+        self.signal(Signal::TERM);
+        let stopped = self.wait(STOP_TIME)?;
+        stopped.ok_or_else(|| eyre!("process {} did not stop within {} s", self.child.id(), STOP_TIME.as_secs()))
     }
 
     /// Ends it at once, as a power cut would, and returns when it is gone.

@@ -87,7 +87,11 @@ impl Fleet {
             let seat = usize::from(host) - 1;
             fleet.add(Kind::Validator(Some(seat)), host, dir.join(format!("validator-{seat}")));
         }
-        fleet.add(Kind::Rpc(None), validators + 1, dir.join("rpc"));
+        let rpc = fleet.add(Kind::Rpc(None), validators + 1, dir.join("rpc"));
+        // Where the file says that the JSON-RPC is.
+        let mut network: Value = serde_json::from_slice(&fs::read(&fleet.network)?)?;
+        network["rpc"] = json!(format!("http://{}", fleet.nodes[rpc].address()));
+        fs::write(&fleet.network, serde_json::to_vec_pretty(&network)?)?;
         Ok(fleet)
     }
 
@@ -156,17 +160,14 @@ impl Fleet {
         Group::spawn(command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log))
     }
 
-    /// Runs the program on the host of a node, with the JSON-RPC of the follower. What it writes to standard output as JSON.
+    /// Runs the program on the host of a node. What it writes to standard output as JSON.
     ///
     /// # Errors
     /// When it fails.
     pub fn command(&self, place: usize, words: &[&str]) -> Result<Value> {
-        let rpc = self.nodes.iter().find(|node| matches!(node.kind, Kind::Rpc(_)));
-        let rpc = rpc.ok_or_else(|| eyre!("no node serves the JSON-RPC"))?.address();
         let mut command = hosts::on(self.nodes[place].host);
         command.arg(&self.kumo).args(words).args(["--output", "json", "--network"]).arg(&self.network);
-        command.env("KUMO_RPC", format!("http://{rpc}")).env("RUST_LOG", "warn");
-        let ended = command.stdin(Stdio::null()).output().wrap_err("cannot run the program")?;
+        let ended = command.env("RUST_LOG", "warn").stdin(Stdio::null()).output().wrap_err("cannot run the program")?;
         let told = String::from_utf8_lossy(&ended.stderr);
         ensure!(ended.status.success(), "kumo {} ended with {}: {told}", words.join(" "), ended.status);
         Ok(serde_json::from_slice(&ended.stdout)?)
@@ -273,6 +274,16 @@ impl Node {
         if let Some(mut process) = self.process.take() {
             process.kill();
         }
+    }
+
+    /// Ends it in order.
+    ///
+    /// # Errors
+    /// When it does not, or fails.
+    pub fn stop(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        ensure!(process.stop()?, "host {} stopped with a failure: {}", self.host, self.tail());
+        Ok(())
     }
 
     /// How it ended, if it did within `limit`: then it does not run any more.

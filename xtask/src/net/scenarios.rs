@@ -247,7 +247,8 @@ fn validator_from_checkpoint(world: &mut World) -> Result<()> {
     let host = world.spare.pop().ok_or_else(|| eyre!("no host is free"))?;
     let fleet = &mut *world.fleet;
     let origin = *fleet.validators().last().ok_or_else(|| eyre!("no validators"))?;
-    fleet.nodes[origin].kill();
+    fleet.eventually("there are checkpoints", || Ok(fleet.nodes[0].finalized()?.0 >= 3))?;
+    fleet.nodes[origin].stop()?;
     let state = fleet.nodes[0].state.with_file_name(format!("validator-of-host-{host}"));
     let folder = state.with_extension("snapshot");
     let place = fleet.add(Kind::Validator(None), host, state.clone());
