@@ -477,13 +477,15 @@ impl<E: Runtime> Logged<E> {
     pub async fn open(context: E, prefix: &str, directory: Option<PathBuf>) -> Result<Self, Error> {
         let (mut frames, contents) = Frames::open(&context, &format!("{prefix}log")).await?;
         let (mut state, mut files) = (State::default(), HashMap::new());
-        for content in &contents {
+        for content in contents.iter().flatten() {
             let damaged = || Error::PartitionCorrupt(format!("{prefix}log: a record that makes no sense"));
             state.replay(content, &mut files).ok_or_else(damaged)?;
         }
         state.queue.clear();
         let content = state.snapshot(None);
-        frames.begin(context.child("life").next_u64(), &content).await?;
+        for _ in 0..if contents.is_none() { 2 } else { 1 } {
+            frames.begin(context.child("life").next_u64(), &content).await?;
+        }
         let limit = GENERATION_BYTES.max(4 * content.len());
         let disk = Disk { frames, limit, synced: state.recorded, failure: None };
         let log = Log {

@@ -22,6 +22,17 @@ fn wait_until_pruned(sequencer: &Sequencer, oldest: u64) {
     }
 }
 
+/// Waits for an error: what the oldest height is, is told before older blocks are gone.
+fn refused(ask: impl Fn() -> Option<FinalizedError>) -> FinalizedError {
+    let begin = Instant::now();
+    loop {
+        if let Some(error) = ask() {
+            return error;
+        }
+        assert!(begin.elapsed() < PATIENCE, "a pruned block is still served");
+    }
+}
+
 /// Everything from the oldest height on is whole, of everything below there is a proven header, and asking for more names
 /// the oldest.
 fn check(cluster: &Cluster, sequencer: &Sequencer) {
@@ -42,12 +53,9 @@ fn check(cluster: &Cluster, sequencer: &Sequencer) {
         let verified = proof::certificate::verify(CHAIN_ID, &keys, &header.encode(), &certificate).unwrap();
         assert_eq!((verified.height, verified.parent.0), (height, parent));
         parent = header.digest();
-        let refused = [sequencer.block(height).err(), sequencer.finalized(height, 1).err()];
-        for error in refused {
+        for error in [refused(|| sequencer.block(height).err()), refused(|| sequencer.finalized(height, 1).err())] {
             match error {
-                Some(FinalizedError::Pruned { height: named, oldest: told }) => {
-                    assert!(named == height && told >= oldest);
-                }
+                FinalizedError::Pruned { height: named, oldest: told } => assert!(named == height && told >= oldest),
                 other => panic!("block {height}: {other:?}"),
             }
         }

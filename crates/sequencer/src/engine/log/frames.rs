@@ -42,12 +42,15 @@ struct Held<'a> {
 }
 
 impl<B: commonware_runtime::Blob> Frames<B> {
-    /// Opens the files in `partition`, and returns the contents of the newest generation in their order. Nothing can be
-    /// appended before [`Frames::begin`].
+    /// Opens the files in `partition`, and returns the contents of the newest generation in their order; `None` if there never
+    /// was one. Nothing can be appended before [`Frames::begin`], which is to be done twice if there was none.
     ///
     /// # Errors
     /// [`Error::PartitionCorrupt`] if a frame is damaged that had been written completely, or is of another format.
-    pub async fn open<S: Storage<Blob = B>>(storage: &S, partition: &str) -> Result<(Self, Vec<Vec<u8>>), Error> {
+    pub async fn open<S: Storage<Blob = B>>(
+        storage: &S,
+        partition: &str,
+    ) -> Result<(Self, Option<Vec<Vec<u8>>>), Error> {
         let corrupt = |reason: &str| Error::PartitionCorrupt(format!("{partition}: {reason}"));
         let (first, first_bytes) = storage.open(partition, NAMES[0]).await?;
         let (second, second_bytes) = storage.open(partition, NAMES[1]).await?;
@@ -65,8 +68,13 @@ impl<B: commonware_runtime::Blob> Frames<B> {
             }
         }
         let (current, generation, contents) = match newest {
-            Some((number, held)) => (number, held.generation, held.contents.into_iter().map(<[u8]>::to_vec).collect()),
-            None => (1, 0, Vec::new()),
+            Some((number, held)) => {
+                let contents = held.contents.into_iter().map(<[u8]>::to_vec).collect();
+                (number, held.generation, Some(contents))
+            }
+            // The second file is written when the first one is whole.
+            None if second_bytes > 0 => return Err(corrupt("neither file can be read")),
+            None => (1, 0, None),
         };
         Ok((Self { files: [first, second], current, generation, life: 0, place: 0, tail: 0 }, contents))
     }

@@ -181,10 +181,9 @@ fn a_damaged_log_is_not_begun_anew() {
                 file.write_at(0, b"vote".to_vec(), WriteOptions::SYNC).await.unwrap();
             }
             drop(file);
-            let current = if log.log.disk.lock().await.frames.bytes() > 0 { b"a" } else { b"b" };
             drop(log);
-            // In the middle of the second of four frames.
-            let (blob, _) = context.open("v-log", current).await.unwrap();
+            // In the middle of the second of four frames, in the file that is written second.
+            let (blob, _) = context.open("v-log", b"b").await.unwrap();
             blob.write_at(14 + 24 + 24 + 3, vec![0xff], WriteOptions::SYNC).await.unwrap();
         })
     });
