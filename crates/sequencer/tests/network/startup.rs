@@ -88,7 +88,7 @@ fn without_knowing_what_it_signed_a_validator_does_not_start() {
     assert_eq!(files.len(), 2);
     let whole: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     // What the runtime writes before the file, or what the log does.
-    for damaged in [0..64, 4_096..4_160] {
+    for damaged in [0..64, 4_096..4_128] {
         for (file, whole) in files.iter().zip(&whole) {
             let mut bytes = whole.clone();
             bytes[damaged.clone()].fill(0xa5);
