@@ -83,6 +83,12 @@ impl L1 for HttpL1 {
         read::<U256>(method, &block["baseFeePerGas"]).map(|fee| fee.saturating_to())
     }
 
+    async fn blob_base_fee(&self) -> Result<u128, L1Error> {
+        let method = "eth_blobBaseFee";
+        let fee = self.request(method, json!([])).await?;
+        read::<U256>(method, &fee).map(|fee| fee.saturating_to())
+    }
+
     async fn nonce(&self, account: Address, height: Option<u64>) -> Result<u64, L1Error> {
         let block = height.map_or("latest".into(), |height| format!("{height:#x}"));
         self.number("eth_getTransactionCount", json!([account, block])).await
@@ -118,7 +124,11 @@ impl L1 for HttpL1 {
 }
 
 fn fields(call: &Call) -> Value {
-    json!({ "from": call.from, "to": call.to, "data": call.data })
+    let mut fields = json!({ "from": call.from, "to": call.to, "data": call.data });
+    if !call.blobs.is_empty() {
+        fields["blobVersionedHashes"] = json!(call.blobs);
+    }
+    fields
 }
 
 fn read<T: serde::de::DeserializeOwned>(method: &'static str, value: &Value) -> Result<T, L1Error> {
