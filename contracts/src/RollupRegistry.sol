@@ -39,9 +39,9 @@ contract RollupRegistry is IRollupRegistry, Parameters {
 
     uint256 private constant BPS = 10_000;
     uint64 private constant FIRST_NAMESPACE = 2;
-    uint256 private constant HEADER_BYTES = 313;
-    uint256 private constant NAMESPACES_ROOT_AT = 185;
-    bytes private constant HEADER_DOMAIN = "kumo/block/header/v2";
+    uint256 private constant HEADER_BYTES = 297;
+    uint256 private constant NAMESPACES_ROOT_AT = 169;
+    bytes private constant HEADER_DOMAIN = "kumo/block/header/v3";
     bytes1 private constant COMMITMENT_TAG = 0x08;
     /// @dev EIP-4788.
     address private constant BEACON_ROOTS = 0x000F3df6D732807Ef1319fB7B8bB8522d0Beac02;

@@ -35,7 +35,7 @@ contract ValidatorRegistry is IValidatorRegistry, Parameters {
         uint128 slashed;
         uint64 position;
         bytes32 consensusKey;
-        bytes randomnessKey;
+        bytes32 randomnessKey;
         bytes voteKey;
         bytes proof;
         Endpoint endpoint;
@@ -46,7 +46,7 @@ contract ValidatorRegistry is IValidatorRegistry, Parameters {
     mapping(uint64 id => Record) private _records;
     /// @dev Keys that are or were registered, for ever.
     mapping(bytes32 key => uint64 id) private _byConsensusKey;
-    mapping(bytes32 keyHash => uint64 id) private _byRandomnessKey;
+    mapping(bytes32 key => uint64 id) private _byRandomnessKey;
     mapping(bytes32 keyHash => uint64 id) private _byVoteKey;
 
     constructor() {
@@ -133,7 +133,7 @@ contract ValidatorRegistry is IValidatorRegistry, Parameters {
     function registerAtGenesis(
         address owner,
         bytes32 consensusKey,
-        bytes calldata randomnessKey,
+        bytes32 randomnessKey,
         bytes calldata voteKey,
         bytes calldata proof,
         uint256 amount
@@ -247,18 +247,16 @@ contract ValidatorRegistry is IValidatorRegistry, Parameters {
     function _setKeys(
         uint64 id,
         bytes32 consensusKey,
-        bytes calldata randomnessKey,
+        bytes32 randomnessKey,
         bytes memory voteKey,
         bytes calldata proof
     ) private {
         if (consensusKey == 0) revert ZeroConsensusKey();
-        _requireLength("randomnessKey", randomnessKey.length, POINT_BYTES);
+        if (randomnessKey == 0) revert ZeroRandomnessKey();
         _requireLength("proof", proof.length, POINT_BYTES);
         Record storage r = _records[id];
         if (r.consensusKey != consensusKey) _claim(_byConsensusKey, "consensusKey", consensusKey, id);
-        if (keccak256(r.randomnessKey) != keccak256(randomnessKey)) {
-            _claim(_byRandomnessKey, "randomnessKey", keccak256(randomnessKey), id);
-        }
+        if (r.randomnessKey != randomnessKey) _claim(_byRandomnessKey, "randomnessKey", randomnessKey, id);
         if (keccak256(r.voteKey) != keccak256(voteKey)) _claim(_byVoteKey, "voteKey", keccak256(voteKey), id);
         r.consensusKey = consensusKey;
         r.randomnessKey = randomnessKey;

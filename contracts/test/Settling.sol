@@ -60,12 +60,12 @@ abstract contract Settling is System {
         headers = new bytes[](children + 1);
         for (uint256 i = 0; i <= children; ++i) {
             bytes32 parent = i == 0 ? bytes32(uint256(7)) : digest(headers[i - 1]);
-            headers[i] = abi.encodePacked(parent, new bytes(153), i == 0 ? namespacesRoot : bytes32(i), new bytes(96));
+            headers[i] = abi.encodePacked(parent, new bytes(137), i == 0 ? namespacesRoot : bytes32(i), new bytes(96));
         }
     }
 
     function digest(bytes memory header) internal pure returns (bytes32) {
-        return sha256(bytes.concat("kumo/block/header/v2", header));
+        return sha256(bytes.concat("kumo/block/header/v3", header));
     }
 
     function settleFor(Statement memory s) internal returns (uint256 due) {

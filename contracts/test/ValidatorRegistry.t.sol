@@ -81,7 +81,7 @@ contract ValidatorRegistryTest is Validators {
         vm.expectRevert();
         vm.prank(ALICE);
         validators.register{ value: SEAT }(keys, endpoint(), SEAT);
-        keys.randomnessKey = point(9, "randomness");
+        keys.randomnessKey = bytes32(uint256(9));
         bytes32 name = keccak256(BLS12381.compressG2(keys.voteKey));
         vm.expectRevert(
             abi.encodeWithSelector(IValidatorRegistry.KeyTaken.selector, bytes32("voteKey"), name, uint64(1))
@@ -106,12 +106,8 @@ contract ValidatorRegistryTest is Validators {
 
     function test_malformedFieldsAreRefusedByName() public {
         IValidatorRegistry.Keys memory keys = keysOf(7, ALICE);
-        keys.randomnessKey = hex"11";
-        refuse(
-            keys,
-            endpoint(),
-            abi.encodeWithSelector(IValidatorRegistry.KeyLength.selector, bytes32("randomnessKey"), 1, 48)
-        );
+        keys.randomnessKey = 0;
+        refuse(keys, endpoint(), abi.encodeWithSelector(IValidatorRegistry.ZeroRandomnessKey.selector));
         keys = keysOf(7, ALICE);
         keys.proof = new bytes(49);
         refuse(
@@ -276,7 +272,9 @@ contract ValidatorRegistryTest is Validators {
         validators.slash(id);
         vm.expectRevert(abi.encodeWithSelector(IValidatorRegistry.NotSystem.selector, Predeploys.SYSTEM));
         vm.prank(Predeploys.SYSTEM);
-        validators.registerAtGenesis(ALICE, bytes32(uint256(1)), new bytes(48), new bytes(96), new bytes(48), SEAT);
+        validators.registerAtGenesis(
+            ALICE, bytes32(uint256(1)), bytes32(uint256(1)), new bytes(96), new bytes(48), SEAT
+        );
         bytes memory refused = abi.encodeWithSelector(CallerNotAllowed.selector, ALICE);
         vm.startPrank(ALICE);
         vm.expectRevert(refused);
@@ -342,9 +340,7 @@ contract ValidatorRegistryTest is Validators {
 
     function genesis(address owner, uint256 secret, bytes memory voteKey) private {
         vm.prank(Predeploys.SYSTEM);
-        validators.registerAtGenesis(
-            owner, bytes32(secret), point(secret, "randomness"), voteKey, point(secret, "proof"), SEAT
-        );
+        validators.registerAtGenesis(owner, bytes32(secret), bytes32(secret), voteKey, point(secret, "proof"), SEAT);
     }
 
     function refuse(IValidatorRegistry.Keys memory keys, IValidatorRegistry.Endpoint memory at, bytes memory why)

@@ -33,7 +33,7 @@ abstract contract Validators is System {
     /// @dev Keys that follow from a number, possessed by `owner`.
     function keysOf(uint256 secret, address owner) internal view returns (IValidatorRegistry.Keys memory keys) {
         keys.consensusKey = keccak256(abi.encode("consensus", secret));
-        keys.randomnessKey = point(secret, "randomness");
+        keys.randomnessKey = keccak256(abi.encode("randomness", secret));
         keys.voteKey = publicKey(secret);
         keys.possession = signatureOf(secret, validators.possessionMessage(keys.voteKey, owner));
         keys.proof = point(secret, "proof");

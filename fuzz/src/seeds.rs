@@ -5,8 +5,9 @@ use alloy_consensus::{Block, BlockBody, Header, TxEip1559, TxEip2930, TxEip7702,
 use alloy_eips::eip2718::Decodable2718;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_eips::eip7702::Authorization;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use alloy_signer::SignerSync;
+use proof::lane::{Entropy, KeyRecord, LaneKey, Opening, Record, seal};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
@@ -19,6 +20,24 @@ pub fn plant(target: &str, seeds: impl IntoIterator<Item = Vec<u8>>) {
     for (index, seed) in seeds.into_iter().enumerate() {
         fs::write(folder.join(format!("seed-{index:02}")), seed).expect("the folder can be written");
     }
+}
+
+/// A record of each kind, and an envelope.
+pub fn lane() -> Vec<Vec<u8>> {
+    // The generator of G1.
+    let key = hex!(
+        "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
+    );
+    let key = LaneKey::decode(&key).expect("a point of G1");
+    let members = (0..4).map(B256::repeat_byte).collect();
+    let records = [
+        Record::Opening { target: 8, opening: Opening([7; 96]) },
+        Record::Front { taken: 2, included: 1 },
+        Record::Dealing { round: 1, dealing: vec![7; 200].into() },
+        Record::Key(KeyRecord { round: 1, first: 9, key, required: 3, members }),
+    ];
+    let sealed = seal(&key, CHAIN_ID, 7, 8, b"payload", Entropy([5; 64])).expect("within the limits");
+    records.iter().map(Record::encode).chain([sealed]).collect()
 }
 
 /// One transaction of each type.

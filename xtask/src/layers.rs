@@ -35,7 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bridge-ethereum",
         ],
     ),
-    ("simulation", &["protocol", "proof", "sequencer"]),
+    ("simulation", &["protocol", "proof", "sequencer", "chain"]),
     ("xtask", &[]),
 ];
 

@@ -16,14 +16,14 @@ interface IValidatorRegistry {
     }
 
     /// @param consensusKey Ed25519, for blocks.
-    /// @param randomnessKey BLS12-381 in G1, compressed, 48 bytes, for the randomness of blocks.
+    /// @param randomnessKey Ed25519, of the verifiable random function for the randomness of blocks.
     /// @param voteKey BLS12-381 in G2 as EIP-2537 has it, for votes on checkpoints.
     /// @param possession Signature with it over key and owner (docs/finality.md), a point of G1 as EIP-2537 has it.
     /// @param proof Signature with it over the key alone, compressed, 48 bytes: what validators ask for before they count a
     /// key. It is not checked here; a validator without a good one has neither seat nor vote.
     struct Keys {
         bytes32 consensusKey;
-        bytes randomnessKey;
+        bytes32 randomnessKey;
         bytes32[8] voteKey;
         bytes32[4] possession;
         bytes proof;
@@ -49,7 +49,7 @@ interface IValidatorRegistry {
         uint128 stake;
         uint128 slashed;
         bytes32 consensusKey;
-        bytes randomnessKey;
+        bytes32 randomnessKey;
         bytes voteKey;
         bytes proof;
         Endpoint endpoint;
@@ -73,9 +73,10 @@ interface IValidatorRegistry {
     error StillEnough(uint64 id, uint256 stake, uint256 min);
     error ZeroStake();
     error ZeroConsensusKey();
+    error ZeroRandomnessKey();
     /// @notice A key has another length.
     error KeyLength(bytes32 field, uint256 length, uint256 wanted);
-    /// @notice A key that is or was registered; keccak256 of it, but for consensus keys, which are as they are.
+    /// @notice A key that is or was registered; keccak256 of it, but for those of Ed25519, which are as they are.
     error KeyTaken(bytes32 field, bytes32 key, uint64 id);
     error PossessionFalse(bytes32 voteKey);
     error EndpointInvalid(uint128 ip, uint16 port);
@@ -107,7 +108,7 @@ interface IValidatorRegistry {
     function registerAtGenesis(
         address owner,
         bytes32 consensusKey,
-        bytes calldata randomnessKey,
+        bytes32 randomnessKey,
         bytes calldata voteKey,
         bytes calldata proof,
         uint256 amount

@@ -28,9 +28,9 @@ contract RollupInbox is IRollupInbox {
     bytes1 public constant BATCH_VERSION = 0x01;
 
     /// @dev Of `proof::certificate::Header`: parent, height, view, time, one, reveal, randomness, three roots, commitment.
-    uint256 private constant HEADER_BYTES = 313;
-    uint256 private constant NAMESPACES_ROOT_AT = 185;
-    bytes private constant HEADER_DOMAIN = "kumo/block/header/v2";
+    uint256 private constant HEADER_BYTES = 297;
+    uint256 private constant NAMESPACES_ROOT_AT = 169;
+    bytes private constant HEADER_DOMAIN = "kumo/block/header/v3";
     bytes1 private constant COMMITMENT_TAG = 0x08;
     uint256 private constant LEAF_BYTES = 44;
     uint256 private constant BLOCK_HEAD_BYTES = 12;

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::stream::BoxStream;
 use protocol::api::{
-    CertifiedBlock, Committees, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint, LinkPage, LogRecord,
-    NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ProviderInfo, Quote, RepairReport, SequencedTransaction,
-    ShardNodeInfo, Status, StorageNode, SubmissionReceipt, SubmissionStatus, ValidatorStatus,
+    BlockHeader, BlockShard, CertifiedBlock, Committees, FileInfo, FinalizedPage, JobEvent, JobView, KeptCheckpoint,
+    LaneState, LinkPage, LogRecord, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ProviderInfo, Quote,
+    RepairReport, SequencedTransaction, ShardNodeInfo, Status, StorageNode, SubmissionReceipt, SubmissionStatus,
+    ValidatorStatus,
 };
 use protocol::network::Network;
 use std::ops::Range;
@@ -162,6 +163,10 @@ pub trait ValidatorBackend: Send + Sync + 'static {
     async fn certified(&self, height: u64) -> Answer<CertifiedBlock>;
     /// One final block, decoded (height 1 and above).
     async fn block(&self, height: u64) -> Answer<FinalBlock>;
+    /// What the committee signed about one final block (height 1 and above), also when the block is pruned.
+    async fn header(&self, height: u64) -> Answer<BlockHeader>;
+    /// Shard `index` of the payload of one final block, with its proof.
+    async fn shard(&self, height: u64, index: u32) -> Answer<BlockShard>;
     /// Height of the final block with a digest.
     async fn height_of(&self, digest: B256) -> Answer<u64>;
     /// All transactions of `namespace` in one final block, with their proof.
@@ -174,6 +179,8 @@ pub trait ValidatorBackend: Send + Sync + 'static {
     async fn checkpoint(&self, epoch: Option<u64>) -> Answer<KeptCheckpoint>;
     /// Who orders which blocks.
     async fn committees(&self) -> Answer<Committees>;
+    /// Who holds the key of the encrypted lane.
+    async fn lane(&self) -> Answer<LaneState>;
     /// At most `max` links that the stake voted for, to targets of epoch `from` and later; a page may end earlier.
     async fn links(&self, from: u64, max: usize) -> Answer<LinkPage>;
     /// Takes evidence against a validator; it is on the disk when this returns.

@@ -14,6 +14,9 @@ use std::str::FromStr;
 /// Most parameters that are looked at in one query.
 const PARAMETERS_MAX: usize = 32;
 
+/// Most shards of a payload.
+const SHARDS_MAX: u32 = 384;
+
 /// Something that a path segment names.
 pub(crate) trait Name: Sized {
     /// What it is called in errors.
@@ -39,6 +42,20 @@ pub(crate) struct Namespace(pub u64);
 /// A height of the sequencer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Height(pub u64);
+
+/// The number of a shard of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardIndex(pub u32);
+
+impl Name for ShardIndex {
+    const WHAT: &'static str = "number of a shard";
+    const ACCEPTED: &'static str = "0 to 383; a payload has 3 to 384 shards, by its size";
+
+    fn read(text: &str) -> Option<Self> {
+        let index = u32::try_from(number(text)?).ok()?;
+        (index < SHARDS_MAX).then_some(Self(index))
+    }
+}
 
 impl Name for Cid {
     const WHAT: &'static str = "cid";

@@ -58,6 +58,11 @@ pub fn conflict(detail: impl Into<String>) -> Problem {
     problem("conflict", "The present state does not allow this", StatusCode::CONFLICT, detail)
 }
 
+/// What was asked for was there, and is no longer kept (410). `detail` says what is.
+pub fn gone(detail: impl Into<String>) -> Problem {
+    problem("gone", "It is no longer kept", StatusCode::GONE, detail)
+}
+
 /// A body or a part of it has more bytes than `limit` (413).
 pub fn too_large(what: &str, limit: u64) -> Problem {
     let detail = format!("{what} is over the limit of {limit} bytes");

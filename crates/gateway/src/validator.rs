@@ -1,7 +1,8 @@
 //! The node API of a validator: submit opaque transactions and learn what became of them, follow final blocks with their
-//! certificates, read one namespace with proofs.
+//! certificates, read one namespace or single shards with proofs.
 
 pub(crate) mod namespaces;
+mod shards;
 pub(crate) mod streams;
 pub(crate) mod submit;
 
@@ -19,8 +20,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 pub(crate) use namespaces::reach;
 use protocol::api::{
-    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LinkPage, SubmitAllRequest, SubmitAllResponse,
-    ValidatorStatus,
+    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LaneState, LinkPage, SubmitAllRequest,
+    SubmitAllResponse, ValidatorStatus,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -65,6 +66,8 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .route("/seq/v1/submissions/{hash}", get(submit::status))
         .route("/seq/v1/finalized", get(finalized))
         .route("/seq/v1/blocks/{height}", get(certified))
+        .route("/seq/v1/blocks/{height}/header", get(shards::header))
+        .route("/seq/v1/blocks/{height}/shards/{index}", get(shards::shard))
         .route("/seq/v1/blocks/{height}/namespaces/{namespace}", get(namespaces::one))
         .route("/seq/v1/namespaces/{namespace}/blocks", get(namespaces::page))
         .route("/seq/v1/namespaces/{namespace}/account", get(namespaces::account))
@@ -72,6 +75,7 @@ pub fn validator_router(backend: Arc<dyn ValidatorBackend>, config: ValidatorCon
         .merge(espresso::router())
         .route("/seq/v1/checkpoint", get(checkpoint))
         .route("/seq/v1/committees", get(committees))
+        .route("/seq/v1/lane", get(lane))
         .route("/seq/v1/links", get(links))
         .route("/seq/v1/evidence", post(evidence))
         .route_layer(limit);
@@ -151,6 +155,11 @@ async fn checkpoint(State(node): State<Node>, query: Parameters) -> Reply<Json<K
 async fn committees(State(node): State<Node>, query: Parameters) -> Reply<Json<Committees>> {
     query.only(&[])?;
     Ok(Json(node.backend.committees().await?))
+}
+
+async fn lane(State(node): State<Node>, query: Parameters) -> Reply<Json<LaneState>> {
+    query.only(&[])?;
+    Ok(Json(node.backend.lane().await?))
 }
 
 async fn links(State(node): State<Node>, query: Parameters) -> Reply<Json<LinkPage>> {

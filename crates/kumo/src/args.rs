@@ -1,11 +1,14 @@
 //! The words of the command line that start and check networks; everything a user does stands in `cli`.
 
 use crate::chain::ChainCommand;
+use crate::da::DaCommand;
 use crate::dev::plan;
 use crate::lane;
+use crate::retention::Retention;
 use crate::roles::validator::ChainOptions;
 use crate::settings::{Settings, Table};
 use crate::stake::StakeCommand;
+use crate::validator_snapshot::SnapshotCommand;
 use ::chain::ChainConfig;
 use alloy_primitives::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -70,6 +73,9 @@ pub enum Command {
     /// Check this machine and the network: reachability, chain, storage, disk, limits
     #[command(after_help = "Example:\n  kumo doctor --network net.json --output json")]
     Doctor,
+    /// Sample whether the data of a block can be had, and fetch it from shards
+    #[command(subcommand)]
+    Da(DaCommand),
     /// Show what configuration file, environment and flags make of the settings of a node
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -143,7 +149,7 @@ pub enum Ports {
 }
 
 /// `EPOCH:ROOT`.
-fn checkpoint(text: &str) -> Result<Point, String> {
+pub(crate) fn checkpoint(text: &str) -> Result<Point, String> {
     let point = || {
         let (epoch, root) = text.split_once(':')?;
         Some(Point { epoch: epoch.parse().ok()?, root: root.parse().ok()? })
@@ -186,9 +192,16 @@ pub struct DevArguments {
     /// the state directory is made
     #[arg(long = "policy", value_parser = lane::policy_of, value_name = "NAMESPACE=POLICY")]
     pub policies: Vec<(u64, LanePolicy)>,
+    /// Who makes the key of the encrypted lane: a dealer who can read everything, or the validators together (the lane opens
+    /// some blocks after genesis); fixed when the state directory is made
+    #[arg(long, value_enum, default_value_t, value_name = "MAKER")]
+    pub lane: lane::KeyMaker,
     /// History and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
+    /// How long validators keep the blocks of the sequencer, 1s to 3650d, or forever; of older ones the headers stay
+    #[arg(long, value_name = "TIME", default_value_t)]
+    pub retention: Retention,
     /// Where settings come from.
     #[command(flatten)]
     pub config: ConfigArguments,
@@ -217,7 +230,8 @@ impl ChainArguments {
     pub fn options(&self) -> ChainOptions {
         let history_blocks = if self.archive { Some(ChainConfig::ARCHIVE) } else { self.prune };
         let cache_bytes = (self.cache_mib as usize) << 20;
-        ChainOptions { config: ChainConfig { history_blocks, cache_bytes }, verify: self.verify }
+        let config = ChainConfig { history_blocks, cache_bytes };
+        ChainOptions { config, verify: self.verify, retention: Retention::default() }
     }
 }
 
@@ -236,7 +250,8 @@ impl DevArguments {
             block_millis: self.block_millis,
             epoch_blocks: self.epoch_blocks,
             policies: lane::policies(&self.policies),
-            chain: self.chain.options(),
+            lane: self.lane,
+            chain: ChainOptions { retention: self.retention, ..self.chain.options() },
         }
     }
 }
@@ -266,6 +281,10 @@ pub struct InitArguments {
     /// What stands in a namespace: fcfs, encrypted or both; 1=both unless said otherwise, fcfs in all others
     #[arg(long = "policy", value_parser = lane::policy_of, value_name = "NAMESPACE=POLICY")]
     pub policies: Vec<(u64, LanePolicy)>,
+    /// Who makes the key of the encrypted lane: a dealer who can read everything, or the validators together (the lane opens
+    /// some blocks after genesis)
+    #[arg(long, value_enum, default_value_t, value_name = "MAKER")]
+    pub lane: lane::KeyMaker,
 }
 
 /// What a node can be.
@@ -428,6 +447,11 @@ pub enum NodeCommand {
     /// They are written to validator.key and wallet.key in the directory, which must not have any. What others may know is printed.
     #[command(after_help = "Example:\n  kumo node keys --dir net/validator-4")]
     Keys(KeysArguments),
+    /// Let a new validator begin at a checkpoint, with what another one keeps
+    ///
+    /// Without it a new validator takes every block from the first one on, and cannot once the others have pruned them.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
 }
 
 /// `kumo node keys`.
@@ -506,6 +530,9 @@ pub struct NodeArguments {
     /// validator and rpc: history and cache.
     #[command(flatten)]
     pub chain: ChainArguments,
+    /// validator: how long it keeps the blocks of the sequencer, 1s to 3650d, or forever; of older ones the headers stay
+    #[arg(long, value_name = "TIME", default_value_t)]
+    pub retention: Retention,
     /// Where settings come from.
     #[command(flatten)]
     pub config: ConfigArguments,
@@ -574,9 +601,16 @@ mod tests {
             "kumo node --role rpc --state s --checkpoint 7:0x0101010101010101010101010101010101010101010101010101010101010101",
             "kumo node slashing-protection export --dir d f",
             "kumo node slashing-protection import --dir d f --output json",
+            "kumo node snapshot export --state s --out d",
+            "kumo node snapshot import d --state s --checkpoint 7:0x0101010101010101010101010101010101010101010101010101010101010101",
             "kumo init --dir d --epoch-blocks 8",
             "kumo init --dir d --validators 2 --host 10.0.0.1 --host 10.0.0.2",
             "kumo dev --prune 500",
+            "kumo dev --retention 12h",
+            "kumo node --role validator --seat 0 --network n --state s --retention forever",
+            "kumo da sample",
+            "kumo da sample 7 --samples 30 --validator http://h --validator http://i --output json",
+            "kumo da fetch 7 --out f",
             "kumo node --role bridge --state s --l1 http://h --l1-chain-id 1 --contract 0x00000000000000000000000000000000000000aa --key-file k",
             "kumo bridge deploy --l1 http://h --l1-chain-id 1 --key-file k --token 0x00000000000000000000000000000000000000aa",
             "kumo bridge status --l1 http://h --contract 0x00000000000000000000000000000000000000aa --state s --output json",

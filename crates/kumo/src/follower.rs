@@ -1,5 +1,6 @@
 //! Follow the sequencer from another process: final blocks with their quorum certificates, checked, in order.
 
+use crate::roles::validator::passed_over;
 use async_trait::async_trait;
 use eyre::{Result, ensure, eyre};
 use gateway::client::ValidatorClient;
@@ -35,6 +36,14 @@ pub trait Sink: Send + Sync + 'static {
     /// Hears of the newest height that a validator says it has; of the height before the one wanted when the validator
     /// had nothing new. It is a hint: no certificate proves it.
     fn heard_of(&self, _height: u64) {}
+    /// Told that nobody has the height wanted any more, and that every height from `oldest` on is there. Whether it goes on
+    /// from there, with a gap.
+    ///
+    /// # Errors
+    /// When the gap cannot be kept; the follower stops.
+    fn skip_to(&self, _oldest: u64) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Whom to follow, and what they must prove.
@@ -43,6 +52,9 @@ pub struct Source {
     committees: Committees,
     /// The height up to which all announcements of committees are known.
     known: u64,
+    /// Pages in a row that nobody gave, and whether somebody has pruned their blocks.
+    missed: usize,
+    is_pruned: bool,
 }
 
 impl Source {
@@ -53,7 +65,7 @@ impl Source {
     /// When there is nobody to follow.
     pub fn new(validators: Vec<ValidatorClient>, committees: Committees) -> Result<Self> {
         ensure!(!validators.is_empty(), "the network file names no validators to follow");
-        Ok(Self { validators, committees, known: 0 })
+        Ok(Self { validators, committees, known: 0, missed: 0, is_pruned: false })
     }
 
     fn validator(&self, turn: usize) -> &ValidatorClient {
@@ -69,7 +81,10 @@ impl Source {
         }
         // Known until somebody proves a block by what is not.
         self.known = 0;
-        let page = self.validator(turn).finalized(next, PAGE_BLOCKS, WAIT_MILLIS).await.map_err(|e| eyre!("{e}"))?;
+        let page = self.validator(turn).finalized(next, PAGE_BLOCKS, WAIT_MILLIS).await.map_err(|error| {
+            self.is_pruned |= passed_over(&error, next);
+            eyre!("{error}")
+        })?;
         let mut schedule = Schedule::clone(&self.committees.now());
         let mut blocks: Vec<Block> = Vec::with_capacity(page.blocks.len());
         for (certified, height) in page.blocks.iter().zip(next..) {
@@ -87,6 +102,22 @@ impl Source {
         }
         self.known = next - 1 + blocks.len() as u64;
         Ok((blocks, page.height))
+    }
+
+    /// The lowest height from which on somebody has every block, if all were asked in vain and some have pruned what is
+    /// wanted.
+    async fn oldest(&mut self) -> Option<u64> {
+        self.missed += 1;
+        if !self.is_pruned || self.missed < 2 * self.validators.len() {
+            return None;
+        }
+        (self.missed, self.is_pruned) = (0, false);
+        let mut oldest = None;
+        for validator in &self.validators {
+            let told = validator.status().await.ok().map(|status| status.oldest_height);
+            oldest = oldest.into_iter().chain(told).min();
+        }
+        oldest
     }
 
     /// Follows those who were announced, too.
@@ -142,6 +173,7 @@ pub async fn follow(mut source: Source, sink: Arc<dyn Sink>) -> Result<()> {
                 turn += 1;
             }
             Ok((blocks, height)) => {
+                (source.missed, source.is_pruned) = (0, false);
                 sink.heard_of(height);
                 let sink = sink.clone();
                 newest = tokio::task::spawn_blocking(move || take(&*sink, blocks)).await??;
@@ -149,6 +181,12 @@ pub async fn follow(mut source: Source, sink: Arc<dyn Sink>) -> Result<()> {
             Err(error) => {
                 tracing::debug!(%error, turn, height = next, "passed over a validator");
                 turn += 1;
+                if let Some(oldest) = source.oldest().await.filter(|oldest| *oldest > next)
+                    && sink.skip_to(oldest)?
+                {
+                    tracing::warn!(from = next, to = oldest, "blocks that all validators have pruned are left out");
+                    continue;
+                }
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }

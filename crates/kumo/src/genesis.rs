@@ -82,11 +82,14 @@ fn registrations(network: &Network, genesis: &Genesis) -> Result<Vec<Bytes>> {
 
 fn registration(validator: &Validator, stake: &ValidatorStake) -> Result<Bytes> {
     let bytes = |field: &str, text: &str| hex::decode(text).wrap_err(format!("{field} is not hex: {text:?}"));
+    let word = |field: &str, text: &str| {
+        let hint = "networks made before reveals were those of a verifiable random function begin anew";
+        B256::try_from(bytes(field, text)?.as_slice()).map_err(|_| eyre!("{field} has not 32 bytes ({hint}): {text:?}"))
+    };
     let call = IValidatorRegistry::registerAtGenesisCall {
         owner: stake.owner,
-        consensusKey: B256::try_from(bytes("public_key", &validator.public_key)?.as_slice())
-            .map_err(|_| eyre!("public_key has not 32 bytes: {:?}", validator.public_key))?,
-        randomnessKey: bytes("randomness_key", &validator.randomness_key)?.into(),
+        consensusKey: word("public_key", &validator.public_key)?,
+        randomnessKey: word("randomness_key", &validator.randomness_key)?,
         voteKey: bytes("vote_key", &validator.vote_key)?.into(),
         proof: bytes("vote_possession", &validator.vote_possession)?.into(),
         amount: stake.stake,

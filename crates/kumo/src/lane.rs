@@ -1,15 +1,16 @@
 //! The encrypted lane in the network file and in the directories of validators.
 //!
-//! The network file has the policies, the lane key and what everybody knows of its shares; `lane.share` in the directory
-//! of a validator is its share.
+//! The network file has the policies, and says who makes the key: the validators, or on development networks a dealer. Then
+//! it has the key and what everybody knows of its shares, and `lane.share` in the directory of a validator is its share.
 
 use crate::roles::validator::KEY_FILE;
 use crate::seam::SETTLEMENT;
 use eyre::{Context, Result, ensure, eyre};
-use proof::lane::LaneKey;
+use proof::lane::{LaneKey, Record};
+use protocol::api::{LaneAttempt, LaneState, SharedKey, SharedKeyProof};
 use protocol::network::{LANE_POLICIES_MAX, Lane, LanePolicy, Network, Validator};
-use sequencer::lane::{Config, DEALER, Dealt, Secret, Sharing};
-use sequencer::{Committee, ValidatorKeys};
+use sequencer::lane::{Config, DEALER, DKG, Dealt, LaneStatus, Randomness, Secret, Sharing};
+use sequencer::{Committee, FinalizedError, Sequencer, ValidatorKeys};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -18,6 +19,16 @@ use std::path::Path;
 const SHARE_FILE: &str = "lane.share";
 /// Blocks between two targets, on networks that are made here.
 const PERIOD_BLOCKS: u64 = 8;
+
+/// Who makes the key of the encrypted lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeyMaker {
+    /// A labelled dealer, who can read everything: the lane is open from the first block on.
+    #[default]
+    Dealer,
+    /// The validators together, from genesis on; nobody knows the secret.
+    Dkg,
+}
 
 /// The policies that were chosen, and of the settlement chain both if none was.
 pub fn policies(chosen: &[(u64, LanePolicy)]) -> BTreeMap<u64, LanePolicy> {
@@ -44,19 +55,33 @@ pub fn policy_of(text: &str) -> Result<(u64, LanePolicy), String> {
     }
 }
 
-/// Makes the key of a development network, and the share of each validator below `state`.
+/// The lane of a new network. A dealt key is made now, and the share of each validator below `state`.
 ///
 /// # Errors
-/// When a share cannot be written.
-pub fn deal(
+/// When there are too many policies, or a share cannot be written.
+pub fn create(
     state: &Path,
     validators: &[Validator],
     chain_id: u64,
     policies: BTreeMap<u64, LanePolicy>,
+    maker: KeyMaker,
 ) -> Result<Lane> {
+    ensure!(policies.len() <= LANE_POLICIES_MAX, "{} policies, at most {LANE_POLICIES_MAX}", policies.len());
+    match maker {
+        KeyMaker::Dealer => deal(state, validators, chain_id, policies),
+        KeyMaker::Dkg => Ok(Lane {
+            period_blocks: PERIOD_BLOCKS,
+            policies,
+            dealer: DKG.to_owned(),
+            sharing: String::new(),
+            key: String::new(),
+        }),
+    }
+}
+
+fn deal(state: &Path, validators: &[Validator], chain_id: u64, policies: BTreeMap<u64, LanePolicy>) -> Result<Lane> {
     let count =
         NonZeroU32::new(validators.len() as u32).ok_or_else(|| eyre!("a network has at least one validator"))?;
-    ensure!(policies.len() <= LANE_POLICIES_MAX, "{} policies, at most {LANE_POLICIES_MAX}", policies.len());
     let dealt = Dealt::new(count)?;
     // Addresses are not chosen yet, and the order of the committee does not depend on them.
     let placed = validators.iter().map(|validator| Validator { p2p: "127.0.0.1:1".into(), ..validator.clone() });
@@ -93,22 +118,69 @@ pub fn policy(network: &Network, namespace: u64) -> LanePolicy {
 pub fn config(network: &Network, committee: &Committee, keys: &ValidatorKeys, dir: &Path) -> Result<Option<Config>> {
     let Some(Lane { period_blocks, policies, dealer, sharing, key }) = &network.lane else { return Ok(None) };
     ensure!(
-        network.dev && dealer == DEALER,
+        dealer == DKG || (network.dev && dealer == DEALER),
         "the lane key was dealt by {dealer:?}, who can read every envelope: only {DEALER:?}, and only on a network that is \
-         marked `dev`"
+         marked `dev`; or the validators make it: {DKG:?}"
     );
     ensure!(policies.len() <= LANE_POLICIES_MAX, "{} policies, at most {LANE_POLICIES_MAX}", policies.len());
     ensure!(!policies.contains_key(&sequencer::SYSTEM), "namespace 0 belongs to the protocol and has no policy");
+    let config = |dealt| Config {
+        period_blocks: *period_blocks,
+        policies: policies.clone(),
+        dealt,
+        randomness: Randomness::System,
+    };
+    if dealer == DKG {
+        ensure!(
+            sharing.is_empty() && key.is_empty(),
+            "lane.sharing and lane.key are {DKG:?}'s to make: leave them empty"
+        );
+        return Ok(Some(config(None)));
+    }
     let commitment = hex::decode(sharing).wrap_err("lane.sharing is not hex")?;
     let sharing = Sharing::decode(&commitment, committee).wrap_err("lane.sharing")?;
     let named = hex::decode(key).ok().and_then(|bytes| LaneKey::decode(&bytes).ok());
     ensure!(named.as_ref() == Some(sharing.public()), "lane.key {key:?} is not the key of lane.sharing");
     let secret = match committee.seat(&keys.public_key()) {
         Some(_) => Secret::load(&dir.join(SHARE_FILE), sharing, committee, keys)?,
-        // It came later: it judges what is opened, and helps to open nothing.
+        // It came later: it gets a share when the key is handed over.
         None => Secret::without_share(sharing),
     };
-    Ok(Some(Config { period_blocks: *period_blocks, policies: policies.clone(), secret }))
+    Ok(Some(config(Some(secret))))
+}
+
+/// Who holds the key, with the proof; `None` if the network has no lane. Reads the disk.
+///
+/// # Errors
+/// When the validator has stopped, or its history cannot be read.
+pub fn state(sequencer: &Sequencer) -> Result<Option<LaneState>, FinalizedError> {
+    let Some(LaneStatus { height, key, announced, attempt, has_share }) = sequencer.lane()? else { return Ok(None) };
+    let key = key.map(|record| -> Result<SharedKey, FinalizedError> {
+        Ok(SharedKey {
+            key: hex::encode(record.key.bytes()),
+            round: record.round,
+            first: record.first,
+            required: record.required,
+            members: record.members.iter().map(hex::encode).collect(),
+            proof: announced.map(|height| proof_of(sequencer, height)).transpose()?.flatten(),
+        })
+    });
+    let attempt = attempt.map(|(round, until)| LaneAttempt { round, until });
+    Ok(Some(LaneState { height, key: key.transpose()?, attempt, share: has_share }))
+}
+
+/// The proof that the block of this height names a key; `None` while it is not final.
+fn proof_of(sequencer: &Sequencer, height: u64) -> Result<Option<SharedKeyProof>, FinalizedError> {
+    let Some((block, certificate)) = sequencer.block(height)? else { return Ok(None) };
+    let is_key = |bytes: &[u8]| matches!(Record::decode(bytes), Ok(Record::Key(_)));
+    let place = block.payload.transactions(sequencer::SYSTEM).iter().position(|it| is_key(it.payload()));
+    let record = place.and_then(|place| block.payload.prove_transaction(sequencer::SYSTEM, u32::try_from(place).ok()?));
+    Ok(record.map(|record| SharedKeyProof {
+        height,
+        header: block.header().encode().into(),
+        certificate: certificate.into(),
+        record: record.encode().into(),
+    }))
 }
 
 #[cfg(test)]

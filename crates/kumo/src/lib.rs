@@ -8,7 +8,9 @@
 //! | [`chain`] | the commands that work on a chain on disk |
 //! | [`seam`], [`genesis`], [`follower`], [`finality`] | where ordering, execution and their readers meet |
 //! | [`bridge`], [`links`] | `kumo bridge`; what the stake voted for, from the validators |
+//! | [`validator_snapshot`] | `kumo node snapshot` |
 //! | [`policy`] | what a block may have of a namespace |
+//! | [`da`], [`retention`] | `kumo da`: sample and fetch the data of blocks; how long validators keep them |
 //! | [`protection`] | what a validator's key has signed |
 //! | [`chain`] | `kumo chain`: work on a chain in a state directory, without a network |
 //! | [`gateway`], [`provider`], [`membership`] | what the roles do |
@@ -16,6 +18,7 @@
 pub mod args;
 pub mod bridge;
 pub mod chain;
+pub mod da;
 pub mod demo;
 pub mod dev;
 pub mod doctor;
@@ -31,8 +34,10 @@ pub mod node;
 pub mod policy;
 pub mod protection;
 pub mod provider;
+pub mod retention;
 pub mod roles;
 pub mod seam;
 pub mod settings;
 pub mod stake;
+pub mod validator_snapshot;
 pub mod validators;

@@ -13,7 +13,7 @@ use kumo::locate::{self, Environment};
 use kumo::roles::Running;
 use kumo::roles::imported::Served;
 use kumo::settings::{Settings, Shown, Sources};
-use kumo::{bridge, demo, doctor, node, protection, stake};
+use kumo::{bridge, da, demo, doctor, node, protection, stake, validator_snapshot};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -57,6 +57,11 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Node(words) => match words.command {
             Some(NodeCommand::SlashingProtection(command)) => run_protection(&command, output),
             Some(NodeCommand::Keys(words)) => stake::make_keys(&words.dir).and_then(|done| show(done, output)),
+            Some(NodeCommand::Snapshot(command)) => {
+                let network = locate::network(global.network.as_deref(), &environment);
+                let done = network.and_then(|network| validator_snapshot::run(&command, &network));
+                done.and_then(|done| show(done, output))
+            }
             None => run_role(words.node, global.network.as_deref(), &environment).await,
         },
         Command::Bridge(command) => match locate::network(global.network.as_deref(), &environment) {
@@ -71,6 +76,13 @@ async fn run(arguments: Arguments) -> ExitCode {
             let done = async { stake::run(command, &network?).await }.await;
             done.and_then(|done| show(done, output))
         }
+        Command::Da(command) => match locate::network(global.network.as_deref(), &environment) {
+            Ok(network) => da::run(command, &network).await.and_then(|found| {
+                let code = show((found.text, found.json), output)?;
+                Ok(if found.ok { code } else { Exit::Failure.into() })
+            }),
+            Err(error) => Err(error),
+        },
         Command::Chain(command) => run_chain(command, output).await,
         Command::Doctor => run_doctor(locate::network(global.network.as_deref(), &environment), output).await,
     };
@@ -87,11 +99,15 @@ fn in_case(command: &Command) -> (&'static str, &'static str) {
         Command::Bridge(_) => {
             ("the command did not end well", "what the detail names was sent to the L1, and nothing else")
         }
+        Command::Da(_) => ("nothing can be said about the data", "nothing changed"),
         Command::Config(_) => ("the settings cannot be used", "nothing changed"),
         Command::Doctor => ("the check did not end", "nothing changed"),
         Command::Stake(_) => ("the validator was not changed", "a transaction that was sent may still be included"),
         Command::Node(NodeWords { command: Some(NodeCommand::Keys(_)), .. }) => {
             ("there are no new keys", "keys that were there are as they were")
+        }
+        Command::Node(NodeWords { command: Some(NodeCommand::Snapshot(_)), .. }) => {
+            ("there is no snapshot, or nothing was made from it", "nothing was lost: directories are as they were")
         }
         Command::Node(words) if words.command.is_some() => {
             ("the record of signatures is as it was", "nothing changed; do not start a validator without its record")
@@ -111,6 +127,7 @@ fn start_log(arguments: &Arguments) {
             | Command::Init(_)
             | Command::Chain(_)
             | Command::Config(_)
+            | Command::Da(_)
             | Command::Stake(_)
     ) || matches!(&arguments.command, Command::Node(words) if words.command.is_some());
     let ours = match (quiet, arguments.global.verbose) {

@@ -2,7 +2,7 @@
 
 use crate::args::{BridgeArguments, InitArguments, NodeArguments, Ports, RoleName};
 use crate::dev::plan::{self, Options, Plan, ake};
-use crate::roles::validator::Place;
+use crate::roles::validator::{ChainOptions, Place};
 use crate::roles::{self, Running};
 use crate::settings::Settings;
 use eyre::{Result, bail, ensure, eyre};
@@ -28,7 +28,7 @@ pub async fn start(arguments: NodeArguments, network: Network, settings: Setting
         "--checkpoint is for --role rpc: a validator has its own history, and executes all of it"
     );
     let stake = ake(arguments.stake);
-    let chain = arguments.chain.options();
+    let chain = ChainOptions { retention: arguments.retention, ..arguments.chain.options() };
     let name = dir.file_name().map_or_else(|| "node".to_owned(), |n| n.to_string_lossy().into_owned());
     match role {
         RoleName::Validator => {
@@ -130,6 +130,7 @@ pub fn init(arguments: &InitArguments) -> Result<Plan> {
         block_millis: arguments.block_millis,
         epoch_blocks: arguments.epoch_blocks,
         policies: crate::lane::policies(&arguments.policies),
+        lane: arguments.lane,
         ..Options::default()
     };
     plan::Plan::prepare(&arguments.dir, options)

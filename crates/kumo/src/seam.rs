@@ -65,9 +65,19 @@ impl Settlement {
             return Err("it has an envelope, and the namespace has no encrypted lane".into());
         }
         self.catch_up(ancestors)?;
+        // The header names its parent, and would be judged in that one's state.
+        let (parent, claimed) = (self.parent(ancestors), parent_hash(&block.commitment)?);
+        if claimed != parent {
+            return Err(format!("its header continues {claimed}, the block before it is {parent}"));
+        }
         self.permits(block)?;
         // Also when a block with this commitment was executed before: the transactions may be others.
         execute_after(&self.chain, block, front)
+    }
+
+    /// EVM hash of the last of these ancestors, which begin above the head of the chain.
+    fn parent(&self, ancestors: &[Arc<Block>]) -> B256 {
+        ancestors.last().map_or_else(|| self.chain.head().hash, |parent| block_hash(parent))
     }
 
     /// What the stake after a block says. A node that cannot tell, because the state is gone or its disk fails, must not go on
@@ -273,6 +283,10 @@ impl Application for Settlement {
         self.told(block, self.registry.seats(block_hash(block)))
     }
 
+    fn failed(&self) -> Option<String> {
+        self.unknown.lock().clone()
+    }
+
     fn finalized(&self, block: &Block) -> Result<(), String> {
         if let Some(reason) = self.unknown.lock().clone() {
             return Err(reason);
@@ -394,6 +408,43 @@ mod tests {
         assert!(!world.application.liable(&block, &key(1)), "one conviction is all");
         let last = world.child(&block, &evidence(2));
         assert!(!world.application.liable(&last, &key(0)), "somebody must be left");
+    }
+
+    /// A block after `parent` with a header that continues another one.
+    fn detached(world: &World, parent: &Block, continued: &Block) -> Block {
+        let attributes = BlockAttributes {
+            offenders: Offenders::default(),
+            timestamp: (parent.timestamp_millis + 1_000) / 1_000,
+            randomness: B256::repeat_byte(7),
+            parent_beacon_root: parent.digest().into(),
+            beneficiary: FEE_VAULT,
+        };
+        let proposed = world.chain.propose_after(block_hash(continued), attributes, &[], &[]).unwrap();
+        Block {
+            parent: parent.digest(),
+            height: parent.height + 1,
+            timestamp_millis: parent.timestamp_millis + 1_000,
+            randomness: [7; 32],
+            payload: Payload::default(),
+            commitment: proposed.header_rlp.into(),
+            ..parent.clone()
+        }
+    }
+
+    #[test]
+    fn a_header_that_does_not_continue_the_block_before_is_refused() {
+        let world = World::new();
+        let first = world.child(&world.genesis, &System::default());
+        let ancestors = [Arc::new(first.clone())];
+        assert!(world.application.verify(&[], &first));
+        let good = detached(&world, &first, &first);
+        assert!(world.application.verify(&ancestors, &good));
+        let behind = detached(&world, &first, &world.genesis);
+        assert!(!world.application.verify(&ancestors, &behind), "its header skips the block before it");
+        let ahead = detached(&world, &world.genesis, &first);
+        assert!(!world.application.verify(&[], &ahead), "its header continues one beside it");
+        world.application.finalized(&first).unwrap();
+        assert!(world.application.verify(&[], &good), "the block before it is final now");
     }
 
     #[test]

@@ -340,7 +340,7 @@ fn registration(keys: &ValidatorKeys, owner: Address) -> Result<IValidatorRegist
     let word = |bytes: &[u8], place: usize| B256::from_slice(&bytes[32 * place..32 * (place + 1)]);
     Ok(IValidatorRegistry::Keys {
         consensusKey: public.public_key.parse()?,
-        randomnessKey: hex::decode(&public.randomness_key)?.into(),
+        randomnessKey: public.randomness_key.parse()?,
         voteKey: std::array::from_fn(|place| word(&vote_key.to_eip2537(), place)),
         possession: std::array::from_fn(|place| word(&possession, place)),
         proof: hex::decode(&public.vote_possession)?.into(),
@@ -365,7 +365,7 @@ fn to_json(validator: &IValidatorRegistry::Validator) -> Value {
         "slashed": amount(validator.slashed),
         "withdrawable_at": (validator.withdrawableAt != 0).then(|| rfc3339(validator.withdrawableAt)),
         "public_key": hex::encode(validator.consensusKey),
-        "randomness_key": hex::encode(&validator.randomnessKey),
+        "randomness_key": hex::encode(validator.randomnessKey),
         "vote_key": hex::encode(&validator.voteKey),
         "p2p": (endpoint.port != 0).then(|| address(endpoint.ip, endpoint.port).to_string()),
         "api": (!endpoint.api.is_empty()).then_some(&endpoint.api),

@@ -130,7 +130,7 @@ impl Registry {
     /// Whether the keys are such that a committee can have them; the contract checks only some of it.
     fn is_sound(&self, validator: &IValidatorRegistry::Validator) -> bool {
         let keys =
-            [&validator.consensusKey[..], &validator.randomnessKey, &validator.voteKey, &validator.proof].concat();
+            [&validator.consensusKey[..], &validator.randomnessKey[..], &validator.voteKey, &validator.proof].concat();
         let name = keccak256(keys);
         if let Some(known) = self.checked.lock().get(&name) {
             return *known;
@@ -163,7 +163,7 @@ impl Registry {
 fn keys_of(validator: &IValidatorRegistry::Validator) -> Validator {
     Validator {
         public_key: hex::encode(validator.consensusKey),
-        randomness_key: hex::encode(&validator.randomnessKey),
+        randomness_key: hex::encode(validator.randomnessKey),
         vote_key: hex::encode(&validator.voteKey),
         vote_possession: hex::encode(&validator.proof),
         p2p: String::new(),

@@ -19,7 +19,7 @@ pub const HEADER_BYTES_MAX: usize = PREFIX_BYTES + REVEAL_BYTES + SUFFIX_BYTES;
 /// Bytes of an encoded certificate, for any committee.
 pub const CERTIFICATE_BYTES_MAX: usize = 1024 * 512 + COMMITTEE_MAX * 72;
 
-const REVEAL_BYTES: usize = 96;
+const REVEAL_BYTES: usize = crate::vrf::PROOF_BYTES;
 /// Parent, height, view, timestamp, whether there is a reveal.
 const PREFIX_BYTES: usize = 32 + 3 * 8 + 1;
 /// Randomness, the three roots of the payload, commitment hash.
@@ -29,7 +29,7 @@ const _: () = assert!(4 + HEADERS_MAX * HEADER_BYTES_MAX + 64 + COMMITTEE_MAX * 
 
 const NAMESPACE: &[u8] = b"kumo/sequencer/v1/";
 const FINALIZE: &[u8] = b"_FINALIZE";
-const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v2";
+const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v3";
 
 /// Why a certificate proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

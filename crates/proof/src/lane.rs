@@ -15,6 +15,7 @@
 //! (eprint 2023/189); keys are in G1, openings in G2. Byte for byte what commonware's `bls12381::tle` does (a test of the
 //! sequencer compares them). A content key seals one payload, so its nonce is zero.
 
+use crate::memo::recall;
 use crate::reader::Reader;
 use alloy_primitives::hex;
 use blst::BLST_ERROR::BLST_SUCCESS;
@@ -28,7 +29,7 @@ use std::fmt;
 mod record;
 mod unseal;
 
-pub use record::{KIND, Record, RecordError};
+pub use record::{DEALING_BYTES_MAX, KIND, KeyError, KeyRecord, Record, RecordError};
 pub use unseal::Unsealer;
 
 /// First bytes of every envelope. No Ethereum transaction begins with the first of them.
@@ -125,8 +126,11 @@ impl Opening {
     /// Whether this is the opening of `target` on the chain with this lane key: one pairing check.
     pub fn verify(&self, key: &LaneKey, chain_id: u64, target: u64) -> bool {
         let message = in_namespace(&message(chain_id, target));
-        self.point()
-            .is_some_and(|point| point.verify(false, &message, MESSAGE_DST, &[], &key.point, false) == BLST_SUCCESS)
+        let verify = || {
+            self.point()
+                .is_some_and(|point| point.verify(false, &message, MESSAGE_DST, &[], &key.point, false) == BLST_SUCCESS)
+        };
+        recall("opening", &[&self.0, key.bytes(), &message], verify)
     }
 
     fn point(&self) -> Option<Signature> {

@@ -21,6 +21,7 @@
 //! | "this namespace owes this" | root of accounts in a block, path | [`account::AccountProof`] |
 //! | "this is all that was ordered in this namespace" | blocks, what an account says of them | [`batch::Batch`] |
 //! | "this is a shard of the payload" | erasure root, path | [`shard::ShardProof`] |
+//! | "this is my value for this input" | key, proof | [`vrf::Key::verify`] |
 //! | "I still hold this data" | Merkle root, challenged leaves, path | [`possession::Proof`] |
 
 pub mod account;
@@ -31,6 +32,7 @@ pub mod checkpoint;
 mod ed25519;
 pub mod header;
 pub mod lane;
+pub mod memo;
 pub mod merkle;
 pub mod namespace;
 pub mod output;
@@ -39,3 +41,4 @@ mod reader;
 pub mod receipt;
 pub mod shard;
 pub mod state;
+pub mod vrf;

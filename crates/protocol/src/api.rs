@@ -469,6 +469,30 @@ pub struct NamespaceBlock {
     pub proof: Bytes,
 }
 
+/// What a committee signed about one final block: `GET /seq/v1/blocks/{height}/header` of a validator. It stays when the
+/// block is pruned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockHeader {
+    /// Height.
+    pub height: u64,
+    /// Encoded header.
+    #[schema(value_type = String)]
+    pub header: Bytes,
+    /// Encoded finalization certificate.
+    #[schema(value_type = String)]
+    pub certificate: Bytes,
+}
+
+/// One shard of the payload of a final block: `GET /seq/v1/blocks/{height}/shards/{index}` of a validator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockShard {
+    /// Height.
+    pub height: u64,
+    /// Encoded shard with the proof that leads to the erasure root in the header.
+    #[schema(value_type = String)]
+    pub proof: Bytes,
+}
+
 /// `GET /seq/v1/namespaces/{namespace}/blocks?from=…` of a validator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NamespacePage {
@@ -520,6 +544,64 @@ pub struct CommittedAccount {
     /// Encoded proof of the account.
     #[schema(value_type = String)]
     pub account: Bytes,
+}
+
+/// Who holds the key of the encrypted lane: `GET /seq/v1/lane` of a validator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LaneState {
+    /// Newest final block.
+    pub height: u64,
+    /// The key in force; absent while the lane is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<SharedKey>,
+    /// The round under way, in which validators make a key or hand it to the next committee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<LaneAttempt>,
+    /// Whether this validator holds a share of the key in force.
+    pub share: bool,
+}
+
+/// A key and who opens with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SharedKey {
+    /// What senders encrypt to: a point of G1, 48 bytes, hex.
+    pub key: String,
+    /// The round that made these shares; 0 if a dealer did.
+    pub round: u64,
+    /// First height from which on these members open with them.
+    pub first: u64,
+    /// How many members make an opening together.
+    pub required: u32,
+    /// Consensus keys of the members, ascending, hex.
+    pub members: Vec<String>,
+    /// What proves all of this; absent for a dealt key, which stands in the network file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<SharedKeyProof>,
+}
+
+/// Proof that a final block names a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SharedKeyProof {
+    /// Height of the block.
+    pub height: u64,
+    /// Its encoded header.
+    #[schema(value_type = String)]
+    pub header: Bytes,
+    /// Encoded finalization certificate.
+    #[schema(value_type = String)]
+    pub certificate: Bytes,
+    /// Encoded proof of the transaction of namespace 0 that names the key.
+    #[schema(value_type = String)]
+    pub record: Bytes,
+}
+
+/// A round that makes a key or hands it over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LaneAttempt {
+    /// Its number, from 1.
+    pub round: u64,
+    /// Last block of the attempt; if too few validators took part by then, there is another one.
+    pub until: u64,
 }
 
 /// What a byte of a namespace costs: `GET /seq/v1/namespaces/{namespace}/fee` of a validator.
@@ -648,6 +730,9 @@ pub struct ValidatorStatus {
     pub seat: Option<u32>,
     /// Newest finalised sequencer height.
     pub height: u64,
+    /// Oldest height from which on every block is kept; older ones are pruned to their headers.
+    #[serde(default)]
+    pub oldest_height: u64,
     /// Transactions waiting.
     pub pending: u64,
     /// Evidence of misbehaviour seen since the start.

@@ -58,11 +58,16 @@ pub struct Lane {
     pub period_blocks: u64,
     /// What stands in which namespace, at most 1,024 of them; `fcfs` in all others.
     pub policies: BTreeMap<u64, LanePolicy>,
-    /// Who made the key, and knows all of it: `dev-dealer`, on development networks only.
+    /// Who made the key, and knows all of it: `dev-dealer`, on development networks only; `dkg` if the validators make it
+    /// together, and nobody knows it.
     pub dealer: String,
-    /// Commitment to the key and to the share of each validator, hex; the key is its first point.
+    /// Commitment to the dealt key and to the share of each validator, hex; the key is its first point. Empty if the
+    /// validators make the key.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sharing: String,
-    /// The key that senders encrypt to: a point of G1, 48 bytes, hex.
+    /// The dealt key that senders encrypt to: a point of G1, 48 bytes, hex. If the validators make the key it is empty in
+    /// the network file, and what the gateway knows in its answer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub key: String,
 }
 
@@ -85,7 +90,7 @@ pub struct Account {
 pub struct Validator {
     /// Ed25519 consensus key, hex.
     pub public_key: String,
-    /// BLS12-381 key (G1, 48 bytes, hex) that signs the randomness reveal of the blocks it proposes.
+    /// Ed25519 key (hex) of the verifiable random function that reveals the randomness of the blocks it proposes.
     pub randomness_key: String,
     /// BLS12-381 key (G2, 96 bytes, hex) that votes on checkpoints; absent in a file made before there were votes.
     #[serde(default)]

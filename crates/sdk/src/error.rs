@@ -130,6 +130,8 @@ fn of_seal(error: &SealError) -> Kind {
     match error {
         SealError::Gateway(error) => of_gateway(error),
         SealError::Chain(error) => of_chain(error),
+        SealError::Closed { .. } => Kind::Unavailable,
+        SealError::Key(error) => of_rollup(error),
         SealError::NoLane(_) | SealError::Network { .. } | SealError::Seal(_) => Kind::Invalid,
         SealError::Randomness(_) => Kind::Other,
     }

@@ -95,7 +95,7 @@ pub struct Gateway {
 impl Gateway {
     /// The gateway at `url`; nothing is sent yet.
     pub fn new(url: &str) -> Self {
-        Self { http: http::client(), base: http::trim_base(url) }
+        Self { http: http::client(url), base: http::trim_base(url) }
     }
 
     /// URL of the gateway.

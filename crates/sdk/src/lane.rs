@@ -1,15 +1,17 @@
 //! Transactions that nobody can read before they are ordered: the encrypted lane, from the sender's side.
 //!
-//! The lane key comes from the network file, or from the gateway if that is all that is known of the network: whoever
+//! A dealt key comes from the network file, one that the validators made from the block that names it, which the committee
+//! in the network file has signed. If the gateway is all that is known of the network, the key comes from there: whoever
 //! invents a key can read what is encrypted to it. A target is one to two periods away, so that every proposer has the
 //! envelope before it.
 
 use crate::client::Client;
 use crate::wallet::Wallet;
-use crate::{ChainError, GatewayError};
+use crate::{ChainError, GatewayError, RollupError};
 use alloy_primitives::{Address, B256, U256};
 use alloy_rpc_types_eth::TransactionReceipt;
 use proof::lane::{Entropy, LaneError, LaneKey, seal};
+use protocol::api::LaneState;
 use protocol::network::{Lane, LanePolicy};
 
 /// Namespace of the settlement chain.
@@ -31,6 +33,20 @@ pub enum SealError {
         /// What is wrong.
         reason: String,
     },
+    /// The validators have no key now.
+    #[error(
+        "the encrypted lane is closed at height {height}: the validators are making its key, at the earliest until block \
+         {until}; send it again then"
+    )]
+    Closed {
+        /// Newest final block.
+        height: u64,
+        /// Last block of the attempt under way.
+        until: u64,
+    },
+    /// No validator said what the key is, or the answer is not proven.
+    #[error("the key of the encrypted lane is not known: {0}")]
+    Key(#[from] Box<RollupError>),
     /// It cannot be sealed.
     #[error(transparent)]
     Seal(#[from] LaneError),
@@ -75,13 +91,38 @@ impl Client {
         if lane.policies.get(&namespace).is_none_or(|policy| *policy == LanePolicy::Fcfs) {
             return Err(SealError::NoLane(namespace));
         }
-        let key = key(lane)?;
+        let key = self.lane_key(lane).await?;
         let height = self.chain.block_number().await?;
         let target = target(height, lane.period_blocks);
         let mut entropy = [0; 64];
         getrandom::fill(&mut entropy).map_err(SealError::Randomness)?;
         let envelope = seal(&key, self.network().chain_id, namespace, target, payload, Entropy(entropy))?;
         Ok(SealedTransaction { target, envelope })
+    }
+
+    async fn lane_key(&self, lane: &Lane) -> Result<LaneKey, SealError> {
+        if !lane.key.is_empty() || lane.period_blocks == 0 {
+            return key(lane);
+        }
+        if self.network().validators.is_empty() {
+            // The gateway had none when the client was connected; it may have one now.
+            let now = self.gateway.network().await?.lane;
+            return match now.filter(|lane| !lane.key.is_empty()) {
+                Some(lane) => key(&lane),
+                None => Err(self.closed(LaneState::default()).await?),
+            };
+        }
+        let rollups = self.rollups().map_err(Box::new)?;
+        match rollups.lane_key().await.map_err(Box::new)? {
+            Ok(record) => Ok(record.key),
+            Err(told) => Err(self.closed(told).await?),
+        }
+    }
+
+    async fn closed(&self, told: LaneState) -> Result<SealError, SealError> {
+        let height = told.height.max(self.chain.block_number().await?);
+        let until = told.attempt.map_or(height, |attempt| attempt.until).max(height);
+        Ok(SealError::Closed { height, until })
     }
 
     /// Sends `value` wei to `to` by the encrypted lane, and waits until it is executed. Nobody sees sender, receiver or

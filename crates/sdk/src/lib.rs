@@ -24,7 +24,7 @@
 //! ```
 //!
 //! A rollup reads its namespace of the sequencer with proofs that are checked here, and knows what it owes:
-//! [`rollup::Rollups`].
+//! [`rollup::Rollups`]. Whether the data of a block can be had is sampled: [`sampling::Sampler`].
 //!
 //! The gateway carries data and is not trusted for content: blocks are checked against CIDs, receipts and commitments
 //! against the chain, and no file key ever leaves this machine except wrapped to an account that the chain names. The RPC
@@ -44,6 +44,7 @@ pub mod lane;
 pub mod revert;
 pub mod rollup;
 pub mod rpc;
+pub mod sampling;
 pub mod sse;
 pub mod wallet;
 

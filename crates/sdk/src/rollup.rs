@@ -24,8 +24,9 @@ use crate::chain::{ChainClient, ChainError};
 use crate::client::Client;
 use crate::gateway::{Gateway, GatewayError};
 use alloy_primitives::{B256, Bytes};
+use proof::lane::KeyRecord;
 use protocol::api::{
-    NamespaceAccount, NamespaceFee, NamespacePage, SubmissionReceipt, SubmissionStatus, SubmitBundleRequest,
+    LaneState, NamespaceAccount, NamespaceFee, NamespacePage, SubmissionReceipt, SubmissionStatus, SubmitBundleRequest,
     SubmitRequest,
 };
 
@@ -179,6 +180,15 @@ impl Rollups {
         Err(last.map_or_else(|| RollupError::Committee("it has no validators".to_owned()), RollupError::Validator))
     }
 
+    /// The key of the encrypted lane that the validators made, as a final block names it; what a validator says of a round under
+    /// way if there is none.
+    pub async fn lane_key(&self) -> Result<std::result::Result<KeyRecord, LaneState>> {
+        let told: LaneState = self.ask(async |validator| validator.get("/seq/v1/lane").await).await?;
+        let Some(proof) = told.key.as_ref().and_then(|key| key.proof.as_ref()) else { return Ok(Err(told)) };
+        let record = self.trust.lane_key(proof);
+        Ok(Ok(record.map_err(|source| RollupError::Untrue { height: proof.height, source })?))
+    }
+
     /// Asks one validator after the other until one is reached and not too busy.
     async fn ask<T>(&self, call: impl AsyncFn(&Gateway) -> std::result::Result<T, GatewayError>) -> Result<T> {
         let mut last = None;
@@ -196,7 +206,8 @@ impl Rollups {
 fn is_worth_another(error: &GatewayError) -> bool {
     match error {
         GatewayError::Unreachable { .. } | GatewayError::Body { .. } | GatewayError::Malformed { .. } => true,
-        GatewayError::Problem(problem) => problem.status >= 500,
+        // 410: another one may keep blocks longer.
+        GatewayError::Problem(problem) => problem.status >= 500 || problem.status == 410,
         GatewayError::Source { .. } => false,
     }
 }

@@ -91,7 +91,7 @@ struct ErrorObject {
 impl Rpc {
     /// An endpoint at `url`; nothing is sent yet.
     pub fn new(url: &str) -> Self {
-        Self { http: http::client(), url: http::trim_base(url), next_id: AtomicU64::new(1) }
+        Self { http: http::client(url), url: http::trim_base(url), next_id: AtomicU64::new(1) }
     }
 
     /// URL of the endpoint.

@@ -103,6 +103,11 @@ pub trait Application: Send + Sync + 'static {
         None
     }
 
+    /// Why the application cannot answer any more; the validator stops before it goes on with what it was told then.
+    fn failed(&self) -> Option<String> {
+        None
+    }
+
     /// Takes the next final block; durable when it returns `Ok`. An error stops the validator. A validator that catches
     /// up takes blocks that it was never asked to verify: a quorum did.
     fn finalized(&self, block: &Block) -> Result<(), String>;

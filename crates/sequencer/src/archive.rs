@@ -1,6 +1,7 @@
 //! The history as the engine wants to see it: one store of final blocks, one of finalizations.
 //!
-//! Both are views of one [`History`], so that the engine's two syncs cost one commit. Nothing is ever pruned.
+//! Both are views of one [`History`], so that the engine's two syncs cost one commit. What is old is pruned by `retention`,
+//! not by the engine, and stays present for it: it is neither delivered nor fetched again.
 
 use crate::block::Block;
 use crate::certificate::Finalization;

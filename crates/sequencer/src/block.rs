@@ -16,7 +16,7 @@ use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt as _, Wri
 use commonware_consensus::types::Height;
 use commonware_cryptography::{Digestible, Hasher as _, Sha256, sha256};
 
-const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v2";
+const HEADER_DOMAIN: &[u8] = b"kumo/block/header/v3";
 const GENESIS_DOMAIN: &[u8] = b"kumo/block/genesis/v1";
 
 /// Bytes do not encode a block.
@@ -40,9 +40,9 @@ pub struct Block {
     pub view: u64,
     /// Unix milliseconds, never before the parent's.
     pub timestamp_millis: u64,
-    /// The proposer's BLS12-381 signature (96 bytes, G2) over the chain and the height; empty at genesis.
+    /// What the proposer had to reveal (80 bytes, a proof of [`proof::vrf`] about the chain and the height); empty at genesis.
     pub reveal: Vec<u8>,
-    /// SHA-256 over the parent's randomness and the reveal.
+    /// SHA-256 over the parent's randomness and the output that the reveal is about.
     pub randomness: [u8; 32],
     /// Root over the shards of the payload, see [`Payload::erasure_root`].
     pub erasure_root: [u8; 32],
@@ -254,6 +254,57 @@ impl Read for Block {
         let payload: Bytes = buf.try_take_owned(length).map_err(|_| Error::EndOfBuffer)?;
         let payload = Payload::decode(payload).map_err(|error| Error::Wrapped("payload", Box::new(error)))?;
         Ok(Self { parent, height, view, timestamp_millis, reveal, randomness, erasure_root, payload, commitment })
+    }
+}
+
+/// A block up to its payload, as it is encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    encoded: Bytes,
+    name: [u8; 32],
+    /// Height.
+    pub height: u64,
+    /// Root over the shards of the payload.
+    pub erasure_root: [u8; 32],
+    /// Bytes of the payload.
+    pub payload_bytes: u32,
+}
+
+impl Head {
+    /// Head and payload of an encoded block; `None` if it is none.
+    pub fn split(block: &Bytes) -> Option<(Self, Bytes)> {
+        let (head, payload) = Self::read(block)?;
+        (payload.len() == head.payload_bytes as usize).then_some((head, payload))
+    }
+
+    /// Exactly one head.
+    pub fn decode(bytes: Bytes) -> Option<Self> {
+        let (head, rest) = Self::read(&bytes)?;
+        rest.is_empty().then_some(head)
+    }
+
+    fn read(bytes: &Bytes) -> Option<(Self, Bytes)> {
+        let mut rest = bytes.clone();
+        let Prefix { height, .. } = Prefix::read(&mut rest).ok()?;
+        let erasure_root = <[u8; 32]>::read(&mut rest).ok()?;
+        Bytes::read_cfg(&mut rest, &RangeCfg::from(0..=COMMITMENT_BYTES_MAX)).ok()?;
+        let payload_bytes = u32::read(&mut rest).ok()?;
+        if payload_bytes as usize > BLOCK_PAYLOAD_BYTES_MAX {
+            return None;
+        }
+        let encoded = bytes.slice(..bytes.len() - rest.len());
+        let name = Sha256::hash(&[&encoded]).0;
+        Some((Self { encoded, name, height, erasure_root, payload_bytes }, rest))
+    }
+
+    /// The bytes of the block that come before those of the payload.
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+
+    /// SHA-256 of these bytes.
+    pub fn name(&self) -> [u8; 32] {
+        self.name
     }
 }
 

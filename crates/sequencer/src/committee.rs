@@ -14,16 +14,20 @@ use commonware_consensus::Epochable as _;
 use commonware_consensus::simplex::elector::{Config as _, Elector as _, RoundRobin, RoundRobinElector};
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::types::{Epoch, Round, View};
-use commonware_cryptography::{Sha256, bls12381, ed25519};
+use commonware_cryptography::{Sha256, ed25519};
 use commonware_parallel::Sequential;
 use commonware_utils::{TryCollect as _, ordered::Set, sys_rng};
 use proof::checkpoint::{self, ValidatorSet, VoteKey, VoteSignature, verify_possession};
+use proof::memo::recall;
+use proof::vrf;
 use protocol::api::CertifiedBlock;
 use protocol::network::Validator;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 const NAMESPACE: &[u8] = b"kumo/sequencer/v1/";
+/// Hex digits of a compressed point of BLS12-381 in G1.
+const OLD_RANDOMNESS_KEY_DIGITS: usize = 96;
 
 /// A list of validators is not a committee.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +44,15 @@ pub enum CommitteeError {
         field: &'static str,
         /// What stands there.
         value: String,
+    },
+    /// A network file of a version whose reveals were signatures.
+    #[error(
+        "validator {seat} has a BLS12-381 key as randomness_key: the network file was made before reveals were those of \
+         a verifiable random function; begin a new network in another directory"
+    )]
+    OldRandomnessKey {
+        /// Position in the list.
+        seat: usize,
     },
     /// The consensus address does not parse.
     #[error("validator {seat}: p2p address {value:?} is not `ip:port`")]
@@ -106,7 +119,7 @@ pub enum VerifyError {
         /// Height of the block.
         height: u64,
     },
-    /// The reveal was not signed by the proposer of the block's view.
+    /// The reveal is not that of the proposer of the block's view.
     #[error("the randomness reveal of height {height} is not by seat {seat}, who proposed in view {view}")]
     Reveal {
         /// Height of the block.
@@ -135,7 +148,7 @@ pub enum VerifyError {
 #[derive(Clone, Debug)]
 struct Seat {
     consensus: ed25519::PublicKey,
-    randomness: bls12381::PublicKey,
+    randomness: vrf::Key,
     vote: VoteKey,
     p2p: SocketAddr,
 }
@@ -164,8 +177,12 @@ fn parse(seat: usize, validator: &Validator) -> Result<Seat, CommitteeError> {
     Ok(Seat {
         consensus: keys::consensus_key(&validator.public_key)
             .ok_or_else(|| key("public_key", &validator.public_key))?,
-        randomness: keys::randomness_key(&validator.randomness_key)
-            .ok_or_else(|| key("randomness_key", &validator.randomness_key))?,
+        randomness: keys::randomness_key(&validator.randomness_key).ok_or_else(|| {
+            match validator.randomness_key.len() == OLD_RANDOMNESS_KEY_DIGITS {
+                true => CommitteeError::OldRandomnessKey { seat },
+                false => key("randomness_key", &validator.randomness_key),
+            }
+        })?,
         vote: parse_vote_key(seat, validator)?,
         p2p: validator.p2p.parse().map_err(|_| CommitteeError::Address { seat, value: validator.p2p.clone() })?,
     })
@@ -213,7 +230,7 @@ impl Committee {
             return Err(CommitteeError::Size(validators.len()));
         }
         let seats = validators.iter().enumerate().map(|(i, v)| parse(i, v)).collect::<Result<Vec<_>, _>>()?;
-        let distinct: std::collections::HashSet<_> = seats.iter().map(|seat| seat.randomness.clone()).collect();
+        let distinct: std::collections::HashSet<_> = seats.iter().map(|seat| *seat.randomness.bytes()).collect();
         if distinct.len() != seats.len() {
             return Err(CommitteeError::Duplicate("randomness_key"));
         }
@@ -343,7 +360,9 @@ impl Committee {
     pub(crate) fn verify_reveal(&self, block: &Block) -> Result<(), VerifyError> {
         let seat = self.proposer(block.view);
         let key = &self.0.seats[seat as usize].randomness;
-        if !randomness::verify_reveal(key, self.0.chain_id, block.height, &block.reveal) {
+        let message = [self.0.chain_id, block.height].map(u64::to_be_bytes).concat();
+        let verify = || randomness::verify_reveal(key, self.0.chain_id, block.height, &block.reveal);
+        if !recall("reveal", &[key.bytes(), &message, &block.reveal], verify) {
             return Err(VerifyError::Reveal { height: block.height, view: block.view, seat });
         }
         Ok(())
@@ -375,7 +394,7 @@ impl Committee {
     pub(crate) fn owns(&self, seat: u32, keys: &keys::ValidatorKeys) -> bool {
         self.0.seats.get(seat as usize).is_some_and(|public| {
             hex::encode(public.consensus.encode()) == keys.public_key()
-                && hex::encode(public.randomness.encode()) == keys.randomness_key()
+                && hex::encode(public.randomness.bytes()) == keys.randomness_key()
                 && public.vote == keys.votes.public()
         })
     }
@@ -406,7 +425,7 @@ pub(crate) fn check_link(
     if block.timestamp_millis < parent.timestamp_millis {
         return Err("timestamp_millis");
     }
-    if block.randomness != randomness::mix(&parent.randomness, &block.reveal) {
+    if randomness::mix(&parent.randomness, &block.reveal) != Some(block.randomness) {
         return Err("randomness");
     }
     Ok(())

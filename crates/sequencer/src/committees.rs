@@ -95,6 +95,17 @@ impl Schedule {
         Self { terms: vec![Term { first: 0, announced: 0, committee }], epoch_blocks }
     }
 
+    /// Blocks of an epoch.
+    pub(crate) const fn epoch_blocks(&self) -> u64 {
+        self.epoch_blocks
+    }
+
+    /// What was known after the block of `height`.
+    pub(crate) fn until(&self, height: u64) -> Self {
+        let known = self.terms.iter().filter(|term| term.announced <= height);
+        Self { terms: known.cloned().collect(), epoch_blocks: self.epoch_blocks }
+    }
+
     /// All terms known, in the order of their heights.
     pub fn terms(&self) -> &[Term] {
         &self.terms

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!  peers ◀─ authenticated TCP ─▶ votes, certificates, resolver ─▶ epochs ─▶ simplex ─▶ Orderer (propose, verify)
-//!                                blocks ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
+//!                 blocks ◀─▶ dissemination ─▶ broadcast buffer ─▶ marshal ─▶ History, deliver_all (final blocks)
 //!                                backfill ─▶ resolver ─────────▶ marshal
 //!                                submissions ◀─▶ relay ◀─▶ mempool, journal
 //!                                stake votes ─▶ finality::actor ─▶ Desk ◀─ deliver_all
 //!                                lane shares ─▶ lane::actor ─▶ lane::Desk ◀─ deliver_all
+//!                                History ◀─ retention ◀─ heights
 //! ```
 //!
 //! Consensus is commonware `simplex` (after Chan and Pass, "Simplex Consensus", 2023) with Ed25519 certificates, a
@@ -21,6 +22,7 @@ pub(crate) use epochs::Track;
 
 use crate::archive::{BlockArchive, CertificateArchive};
 use crate::block::Block;
+use crate::dissemination;
 use crate::evidence::EvidenceLog;
 use crate::finality::actor::{self, VOTE_MESSAGE_BYTES_MAX};
 use crate::guard::Guard;
@@ -29,11 +31,14 @@ use crate::keys::ValidatorKeys;
 use crate::lane::actor::{self as lane_actor, LANE_MESSAGE_BYTES_MAX};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::orderer::{Core, deliver_all};
+use crate::ranges::Ranges;
+use crate::retention;
 use crate::submission::relay;
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
 use commonware_consensus::Reporter;
 use commonware_consensus::marshal::{self, Update, core::Actor, resolver, standard::Standard};
+use commonware_consensus::simplex::scheme::ed25519 as ed25519_scheme;
 use commonware_consensus::types::ViewDelta;
 use commonware_cryptography::{ChaCha20Poly1305, Digested, Signer as _, ed25519, sha256};
 use commonware_p2p::authenticated::lookup::{self, Network};
@@ -71,7 +76,7 @@ const PEER_LANE_SHARES_PER_SECOND: NonZeroU32 = NZU32!(64);
 /// Blocks kept per peer until consensus asks for them.
 const BUFFERED_BLOCKS: usize = 8;
 /// Final blocks handed to the application and not yet taken.
-const DELIVERIES_MAX: NonZeroUsize = NZUsize!(16);
+pub(crate) const DELIVERIES_MAX: NonZeroUsize = NZUsize!(16);
 /// Missing final blocks fetched at a time.
 const REPAIRS_MAX: NonZeroUsize = NZUsize!(16);
 /// Views behind the tip whose votes and blocks are kept, for peers that lag and for evidence.
@@ -167,6 +172,8 @@ pub(crate) struct Setup {
     /// Begins the names of the engine's files: for validators that share a disk.
     pub prefix: String,
     pub guard: Arc<Guard>,
+    /// How long blocks are kept; `None` for ever.
+    pub retention: Option<Duration>,
 }
 
 /// Hands final blocks from the engine to [`deliver_all`].
@@ -278,13 +285,13 @@ where
 {
     let Links { channels, peers, peers_max, blocker, track } = links;
     let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes, shares] = channels;
-    let Setup { core, history, evidence, genesis, prefix, guard } = setup;
+    let Setup { core, history, evidence, genesis, prefix, guard, retention } = setup;
     let public_key = core.keys.consensus.public_key();
     let schemes = Schemes::new(core.committees.clone(), core.keys.clone());
     let (lanes, foreign) = split(&context, (votes, certificates, fetches));
     let cache = CacheRef::new(PAGE_BYTES, PAGES);
     let kept = history.clone();
-    let genesis_digest = sha256::Digest(genesis.digest());
+    let start = anchor(&history, genesis);
 
     let (marshal, mailbox, _) = Actor::<_, Standard<Block>, _, _, _, _, _, Exact>::init(
         context.child("marshal"),
@@ -293,7 +300,7 @@ where
         marshal::Config {
             provider: schemes.clone(),
             epocher: core.committees.clone(),
-            start: marshal::Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
+            start,
             partition_prefix: format!("{prefix}marshal"),
             mailbox_size: MAILBOX,
             view_retention: VIEWS_KEPT,
@@ -337,6 +344,8 @@ where
         backfill,
     );
 
+    let (block_sender, block_receiver, dissemination) =
+        dissemination::open(context.child("dissemination"), &core, blocks);
     let (final_blocks, deliveries) = mpsc::channel(2 * DELIVERIES_MAX.get());
     let deliverer = core.clone();
     let delivery = context.child("delivery").spawn(move |context| deliver_all(context, deliverer, deliveries));
@@ -346,6 +355,8 @@ where
     let tasks = desk.tasks().expect("an engine is started once for each desk");
     let stake = context.child("stake").spawn(move |context| actor::run(context, desk, guard, tasks, stake_votes));
     let sealed = core.lane.clone();
+    let (pruned, old) = (core.clone(), kept.clone());
+    let pruner = context.child("retention").spawn(move |context| retention::run(context, pruned, old, retention));
     let lane = context.child("lane").spawn(move |context| lane_actor::run(context, sealed, shares));
     let epochs = Epochs {
         core,
@@ -363,14 +374,36 @@ where
     };
     let consensus = context.child("consensus").spawn(move |context| epochs::run(context, epochs));
     vec![
-        ("broadcast", broadcast.start(blocks)),
+        ("dissemination", dissemination),
+        ("broadcast", broadcast.start((block_sender, block_receiver))),
         ("marshal", marshal.start(Delivery(final_blocks, reporting), buffer, repairs)),
         ("delivery", delivery),
         ("submissions", relay),
         ("stake", stake),
         ("lane", lane),
+        ("retention", pruner),
         ("consensus", consensus),
     ]
+}
+
+/// What the engine takes for granted: genesis, or the newest block with a finalization of its own, if the blocks before a
+/// checkpoint were never here. All up to there are with the application already.
+fn anchor(
+    history: &History,
+    genesis: Block,
+) -> marshal::Start<ed25519_scheme::Scheme, sha256::Digest, Digested<Block>> {
+    let newest = || {
+        let certified = history.with_certificates(Ranges::last)?;
+        let has_begun = history.begins().is_ok_and(|first| first > 1) && history.tip()? >= certified;
+        history.finalization(certified).ok().flatten().filter(|_| has_begun)
+    };
+    newest().map_or_else(
+        || {
+            let digest = sha256::Digest(genesis.digest());
+            marshal::Start::Genesis(Digested::precomputed(genesis, digest))
+        },
+        marshal::Start::Floor,
+    )
 }
 
 /// Splits the channels of the consensus engine by committee; also the votes of committees that nobody listens for.

@@ -14,12 +14,12 @@
 //! L1, what was ordered in it.
 //! Source: EIP-1559 for the step.
 
-mod kept;
+pub(crate) mod kept;
 mod ledger;
 
 pub use kept::KeptError;
 pub use ledger::Committed;
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{ACCOUNTS_FILE, Ledger};
 
 use crate::content::Entry;
 use crate::limits::BLOCK_PAYLOAD_BYTES_MAX;

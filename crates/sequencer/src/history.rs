@@ -1,10 +1,12 @@
-//! Final blocks and their certificates on disk, from genesis on.
+//! Final blocks and their certificates on disk, from genesis on; of old ones the headers (see `retained`).
 //!
 //! One redb file per validator. Writes are buffered and become durable together in one transaction, so that a final
 //! block costs one `fsync`; a crash leaves the state before or after it. Which heights are present is kept as ranges,
 //! so that opening a long history reads a few rows.
 
 mod backend;
+mod begun;
+mod retained;
 
 use crate::block::{Block, Header};
 use crate::certificate::{Certificate, Finalization};
@@ -16,6 +18,8 @@ use crate::limits::{
     LINKS_PAGE_ELECTORATES_MAX,
 };
 use crate::ranges::Ranges;
+pub(crate) use retained::STEP_BLOCKS_MAX;
+
 use backend::Backend;
 use bytes::Bytes;
 use commonware_codec::Decode as _;
@@ -34,13 +38,19 @@ use std::sync::Arc;
 /// | 1 | – (the file does not name its format) |
 /// | 2 | payloads with tables, three roots in the header |
 /// | 3 | namespace 0 is the protocol's: votes and evidence; checkpoints |
-const FORMAT: u64 = 3;
+/// | 4 | reveals are proofs of a verifiable random function; blocks may be pruned to their headers |
+/// | 5 | accounts of namespaces name everything that was ordered |
+const FORMAT: u64 = 5;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 /// An empty last row of [`BLOCKS`], so that a new block goes into the leaf of this one, and the long block before it need
 /// not be read for that.
 const BLOCKS_END: u64 = u64::MAX;
+/// Headers of pruned blocks.
+const HEADERS: TableDefinition<u64, &[u8]> = TableDefinition::new("headers");
+/// Row of [`META`]: the height from which on every block is whole.
+const OLDEST: &str = "oldest";
 const HEIGHTS: TableDefinition<[u8; 32], u64> = TableDefinition::new("heights");
 const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certificates");
 /// Kept checkpoints by epoch.
@@ -170,6 +180,8 @@ struct State {
     /// Present, pending ones included.
     presence: Presence,
     recent: Recent,
+    /// Blocks below are pruned.
+    oldest: u64,
 }
 
 /// The newest blocks, decoded.
@@ -213,7 +225,8 @@ impl History {
             return Err(HistoryError::Format { path: path.to_owned(), found });
         }
         let presence = load_presence(&database).map_err(fail)?;
-        let state = Mutex::new(State { presence, ..State::default() });
+        let oldest = retained::load_oldest(&database).map_err(fail)?;
+        let state = Mutex::new(State { presence, oldest, ..State::default() });
         Ok(Self { path: path.to_owned(), database, state, committing: Mutex::new(()) })
     }
 
@@ -585,26 +598,20 @@ impl History {
     }
 
     /// The proof of a height: its own finalization, or that of the nearest descendant with the headers in between.
-    fn certificate(&self, height: u64) -> Result<Option<Certificate>, HistoryError> {
-        let certified = self.with_certificates(|ranges| match ranges.next_gap(height) {
-            (Some(_), _) => Some(height),
-            (None, next) => next,
-        });
-        let Some(certified) = certified else { return Ok(None) };
+    pub fn certificate(&self, height: u64) -> Result<Option<Certificate>, HistoryError> {
+        let Some(certified) = self.certified_from(height) else { return Ok(None) };
         if certified - height > CERTIFICATE_HEADERS_MAX as u64 {
             return Err(self.damaged(height, format!("the next finalization is of height {certified}")));
         }
-        let descendants = (height + 1..=certified).map(|h| self.header(h)).collect::<Result<_, _>>()?;
+        let descendants = (height + 1..=certified).map(|h| self.known_header(h)).collect::<Result<_, _>>()?;
         let finalization = self
             .finalization(certified)?
             .ok_or_else(|| self.damaged(certified, "its finalization is missing".to_owned()))?;
         Ok(Some(Certificate { descendants, finalization }))
     }
 
-    fn header(&self, height: u64) -> Result<Header, HistoryError> {
-        let block =
-            self.shared_block(height)?.ok_or_else(|| self.damaged(height, "its block is missing".to_owned()))?;
-        Ok(block.header())
+    fn known_header(&self, height: u64) -> Result<Header, HistoryError> {
+        self.header(height)?.ok_or_else(|| self.damaged(height, "its header is missing".to_owned()))
     }
 
     fn read<'k, K: redb::Key + 'static>(

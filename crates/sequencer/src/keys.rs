@@ -1,14 +1,16 @@
-//! The secrets of a validator seat: Ed25519 for blocks and connections, BLS12-381 for randomness reveals, and another
-//! one of BLS12-381 for votes on checkpoints.
+//! The secrets of a validator seat: Ed25519 for blocks and connections, another one for randomness reveals (a verifiable
+//! random function over the same curve), and BLS12-381 for votes on checkpoints.
 //!
 //! All stand in one JSON file that only its owner may read. A file that others can read is refused, as a copied
 //! key lets its holder vote twice in the validator's name.
 
 use crate::ffg::VoteSecret;
+use crate::randomness;
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
-use commonware_cryptography::{Signer, bls12381, ed25519};
+use commonware_cryptography::{Signer, ed25519};
 use commonware_utils::sys_rng;
 use proof::checkpoint::VoteSignature;
+use proof::vrf;
 use protocol::network::Validator;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -56,6 +58,15 @@ pub enum KeysError {
         /// File.
         path: PathBuf,
     },
+    /// A file of a version whose reveals were signatures.
+    #[error(
+        "{path} has a BLS12-381 key for randomness: it was made before reveals were those of a verifiable random \
+         function, and so was its network; begin a new network in another directory (`kumo init`)"
+    )]
+    OldRandomnessKey {
+        /// File.
+        path: PathBuf,
+    },
     /// The content is not what it should be.
     #[error("{path} holds no validator keys: {reason}")]
     Malformed {
@@ -70,7 +81,7 @@ pub enum KeysError {
 #[derive(Clone)]
 pub struct ValidatorKeys {
     pub(crate) consensus: ed25519::PrivateKey,
-    pub(crate) randomness: bls12381::PrivateKey,
+    pub(crate) randomness: vrf::Secret,
     pub(crate) votes: VoteSecret,
 }
 
@@ -84,7 +95,10 @@ impl std::fmt::Debug for ValidatorKeys {
 #[serde(deny_unknown_fields)]
 struct KeyFile {
     consensus: String,
-    randomness: String,
+    vrf: Option<String>,
+    /// What stood there in place of `vrf`.
+    #[serde(default, skip_serializing)]
+    randomness: Option<String>,
     #[serde(default)]
     votes: Option<String>,
 }
@@ -114,9 +128,9 @@ pub(crate) fn consensus_key(text: &str) -> Option<ed25519::PublicKey> {
     decode_hex(text)
 }
 
-/// Decodes a BLS12-381 public key (G1, compressed) from hex; checks the subgroup.
-pub(crate) fn randomness_key(text: &str) -> Option<bls12381::PublicKey> {
-    decode_hex(text)
+/// Decodes a randomness key from hex, see [`vrf::Key::decode`].
+pub(crate) fn randomness_key(text: &str) -> Option<vrf::Key> {
+    vrf::Key::decode(&hex::decode(text).ok()?).ok()
 }
 
 /// The file that says that the keys in `path` have never signed. Only while it is there may a record of what they signed
@@ -130,14 +144,14 @@ pub fn unused_mark(path: &Path) -> PathBuf {
 impl ValidatorKeys {
     /// New keys from the operating system's randomness.
     pub fn generate() -> Self {
-        Self { consensus: random(), randomness: random(), votes: VoteSecret::generate() }
+        Self { consensus: random(), randomness: randomness::generate(), votes: VoteSecret::generate() }
     }
 
     /// Keys that everybody can derive: for development networks and tests only.
     pub fn from_seed(seed: u64) -> Self {
         Self {
             consensus: Signer::from_seed(seed),
-            randomness: Signer::from_seed(seed),
+            randomness: randomness::from_seed(seed),
             votes: VoteSecret::from_seed(seed),
         }
     }
@@ -147,9 +161,9 @@ impl ValidatorKeys {
         hex::encode(self.consensus.public_key().encode())
     }
 
-    /// BLS12-381 public key (G1, 48 bytes), 96 hex digits.
+    /// Key of the randomness reveals (Ed25519), 64 hex digits.
     pub fn randomness_key(&self) -> String {
-        hex::encode(self.randomness.public_key().encode())
+        hex::encode(self.randomness.key().bytes())
     }
 
     /// BLS12-381 public key of votes on checkpoints (G2, 96 bytes), 192 hex digits.
@@ -179,7 +193,8 @@ impl ValidatorKeys {
     pub fn store(&self, path: &Path) -> Result<(), KeysError> {
         let file = KeyFile {
             consensus: hex::encode(self.consensus.encode()),
-            randomness: hex::encode(self.randomness.encode()),
+            vrf: Some(hex::encode(self.randomness.seed())),
+            randomness: None,
             votes: Some(hex::encode(self.votes.encode())),
         };
         let text = serde_json::to_string_pretty(&file).expect("strings always serialise");
@@ -208,12 +223,17 @@ impl ValidatorKeys {
         let mut text = String::new();
         file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(read)?;
         let keys: KeyFile = serde_json::from_str(&text).map_err(|_| malformed("not the expected JSON"))?;
+        if keys.randomness.is_some() {
+            return Err(KeysError::OldRandomnessKey { path: path.to_owned() });
+        }
         let votes = keys.votes.ok_or_else(|| KeysError::NoVoteKey { path: path.to_owned() })?;
         let votes = hex::decode(votes).ok().and_then(|bytes| VoteSecret::decode(&bytes).ok());
         Ok(Self {
             votes: votes.ok_or_else(|| malformed("votes is not a BLS12-381 key"))?,
             consensus: decode_hex(&keys.consensus).ok_or_else(|| malformed("consensus is not an Ed25519 key"))?,
-            randomness: decode_hex(&keys.randomness).ok_or_else(|| malformed("randomness is not a BLS12-381 key"))?,
+            randomness: (keys.vrf.and_then(|text| hex::decode(text).ok()?.try_into().ok()))
+                .map(vrf::Secret::new)
+                .ok_or_else(|| malformed("vrf is not a seed of 32 bytes"))?,
         })
     }
 
@@ -263,23 +283,26 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(ValidatorKeys::load(&path), Err(KeysError::Exposed { mode: 0o640, .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&path, "{\"consensus\":\"00\",\"randomness\":\"00\",\"votes\":\"00\"}").unwrap();
+        fs::write(&path, "{\"consensus\":\"00\",\"vrf\":\"00\",\"votes\":\"00\"}").unwrap();
         let error = ValidatorKeys::load(&path).unwrap_err();
         assert!(matches!(error, KeysError::Malformed { .. }));
         assert!(error.to_string().contains("validator.json"));
-        fs::write(&path, "{\"consensus\":\"00\",\"randomness\":\"00\"}").unwrap();
+        fs::write(&path, "{\"consensus\":\"00\",\"vrf\":\"00\"}").unwrap();
         let error = ValidatorKeys::load(&path).unwrap_err();
         assert!(error.to_string().contains("has no vote key"), "{error}");
+        fs::write(&path, "{\"consensus\":\"00\",\"randomness\":\"00\",\"votes\":\"00\"}").unwrap();
+        let error = ValidatorKeys::load(&path).unwrap_err();
+        assert!(matches!(error, KeysError::OldRandomnessKey { .. }), "{error}");
     }
 
     #[test]
     fn public_keys_decode_and_have_the_documented_length() {
         let keys = ValidatorKeys::from_seed(7);
         assert_eq!(keys.public_key().len(), 64);
-        assert_eq!(keys.randomness_key().len(), 96);
+        assert_eq!(keys.randomness_key().len(), 64);
         assert_eq!(consensus_key(&keys.public_key()), Some(keys.consensus.public_key()));
-        assert_eq!(randomness_key(&keys.randomness_key()), Some(keys.randomness.public_key()));
-        assert_eq!(randomness_key(&keys.public_key()), None);
+        assert_eq!(randomness_key(&keys.randomness_key()), Some(*keys.randomness.key()));
+        assert_eq!(randomness_key(&keys.vote_key()), None);
     }
 
     #[test]

@@ -20,20 +20,27 @@
 //! | `state` | what envelopes wait after a block, and which blocks may follow: a pure function of the blocks |
 //! | `desk` | shares and openings of one validator, and its part of a proposal |
 //! | `actor` | shares between validators |
-//! | `secret` | the key: shares in files, a dealer for development |
+//! | `secret` | shares of the key, a dealer for development |
+//! | `ceremony` | how validators make the key and hand it to the next committee: a pure function of the blocks |
+//! | `dealings`, `vault` | the part of one validator in that, and what it keeps for it |
 
 pub(crate) mod actor;
+pub(crate) mod ceremony;
+pub(crate) mod dealings;
 pub(crate) mod desk;
 mod secret;
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;
+pub(crate) mod vault;
 
-pub use secret::{DEALER, Dealt, Secret, SecretError, Sharing};
+pub use ceremony::{DEALINGS_PER_BLOCK_MAX, DealingError};
+pub use dealings::Randomness;
+pub use secret::{DEALER, DKG, Dealt, Secret, SecretError, Sharing};
 pub use state::Fault;
 
 use crate::content::Transaction;
-use proof::lane::{Envelope, is_envelope};
+use proof::lane::{Envelope, KeyRecord, is_envelope};
 use protocol::network::LanePolicy;
 use std::collections::BTreeMap;
 
@@ -56,6 +63,11 @@ const HOLD_BLOCKS_MIN: u64 = 16;
 
 const _: () = assert!(proof::lane::ENVELOPE_PAYLOAD_BYTES_MAX <= OPENED_BYTES_PER_BLOCK_MAX);
 
+/// The height after which the lane is as it was kept; `None` if that is cut off.
+pub(crate) fn kept_height(kept: &[u8]) -> Option<u64> {
+    kept.first_chunk().map(|height| u64::from_be_bytes(*height))
+}
+
 /// The lane of a network, as one validator is started with it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -63,8 +75,25 @@ pub struct Config {
     pub period_blocks: u64,
     /// What stands in which namespace; first come, first served in all others.
     pub policies: BTreeMap<u64, LanePolicy>,
-    /// The own share of the key, and what everybody knows of it.
-    pub secret: Secret,
+    /// The own share of a dealt key, and what everybody knows of it; `None` if the validators make the key.
+    pub dealt: Option<Secret>,
+    /// Where the secrets come from that it deals to others.
+    pub randomness: Randomness,
+}
+
+/// Who holds the key of the lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// Height of the last final block.
+    pub height: u64,
+    /// The key in force; `None` while the lane is closed.
+    pub key: Option<KeyRecord>,
+    /// The block that names this key; `None` if it was dealt.
+    pub announced: Option<u64>,
+    /// The round under way that makes a key or hands it over, and the last block of the attempt.
+    pub attempt: Option<(u64, u64)>,
+    /// Whether this validator holds a share of the key in force.
+    pub has_share: bool,
 }
 
 /// What is the same for all validators, whatever the blocks are.

@@ -49,10 +49,12 @@
 //! | `randomness` | what each proposer must reveal |
 //! | `mempool` | what waits, and in which order it is offered |
 //! | `submission` | what is on disk when a submission is acknowledged, and what becomes of it |
+//! | `dissemination` | how a block gets from the leader to all |
 //! | `orderer` | when to propose, what to vote for, when to hand over |
-//! | `history`, `archive` | what is kept on disk |
+//! | `history`, `archive`, `retention` | what is kept on disk, and until when |
 //! | `intake` | which final blocks are taken from elsewhere |
 //! | `engine` | how the consensus engine is put together |
+//! | `disk` | why a directory cannot be written to |
 //! | [`fees`] | what each namespace owes |
 //! | [`ffg`] | which blocks two thirds of the stake finalise |
 //! | [`finality`], `system` | how votes get into blocks, and what blocks mean for finality |
@@ -70,6 +72,8 @@ mod certificate;
 mod committee;
 pub mod committees;
 mod content;
+mod disk;
+mod dissemination;
 mod engine;
 mod equivocation;
 mod erasure;
@@ -89,12 +93,14 @@ mod orderer;
 mod payload;
 mod randomness;
 mod ranges;
+mod retention;
 mod sequencer;
 pub mod simulated;
 mod submission;
 mod system;
 #[cfg(test)]
 mod testing;
+pub mod transfer;
 
 pub use application::{Application, OrderOnly, Proposal, Propose};
 pub use block::{Block, DecodeError, Header, transaction_hash};

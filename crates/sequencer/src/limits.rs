@@ -33,8 +33,8 @@ pub const SYSTEM_TRANSACTIONS_MAX: usize = 1
     + LANE_RECORDS_MAX
     + crate::lane::OPENED_PER_BLOCK_MAX;
 
-/// Records of the encrypted lane in one block: openings, and what is settled.
-pub const LANE_RECORDS_MAX: usize = crate::lane::OPENINGS_PER_BLOCK_MAX + 1;
+/// Records of the encrypted lane in one block: openings, what is settled, dealings and a key.
+pub const LANE_RECORDS_MAX: usize = crate::lane::OPENINGS_PER_BLOCK_MAX + 1 + crate::lane::DEALINGS_PER_BLOCK_MAX + 1;
 
 /// Pieces of evidence in one block; more wait for the next ones.
 pub const EVIDENCE_PER_BLOCK_MAX: usize = 4;
@@ -47,6 +47,8 @@ pub const SYSTEM_BYTES_MAX: usize = ENTRY_OVERHEAD_BYTES
     + (1 + crate::committees::ANNOUNCEMENT_BYTES_MAX + 4)
     + crate::lane::OPENINGS_PER_BLOCK_MAX * (2 + 8 + proof::lane::OPENING_BYTES + 4)
     + (2 + 8 + 4)
+    + crate::lane::DEALINGS_PER_BLOCK_MAX * (2 + 8 + proof::lane::DEALING_BYTES_MAX + 4)
+    + (2 + 8 + 8 + proof::lane::LANE_KEY_BYTES + 4 + 4 + 32 * COMMITTEE_MAX + 4)
     + ENTRY_OVERHEAD_BYTES
     + crate::lane::OPENED_BYTES_PER_BLOCK_MAX
     + 4 * crate::lane::OPENED_PER_BLOCK_MAX;
@@ -99,6 +101,12 @@ pub const BLOCK_MILLIS_MAX: u64 = 60_000;
 
 /// Checkpoints kept with their state, for a start after a crash and for other nodes.
 pub const CHECKPOINTS_KEPT: u64 = 1024;
+
+/// How long blocks are kept unless the operator says otherwise: 14 days.
+pub const RETENTION_DEFAULT: std::time::Duration = std::time::Duration::from_secs(14 * 24 * 60 * 60);
+
+/// The newest final blocks, which are kept whatever their age.
+pub const KEPT_BLOCKS_MIN: u64 = 128;
 
 /// Links kept for those who follow finality by signatures alone: with epochs of 6.4 s those of 38 days, while stake stays bonded
 /// for 21.
@@ -188,6 +196,8 @@ pub struct Limits {
     pub transactions: usize,
     /// Bytes waiting in all.
     pub bytes: usize,
+    /// How long final blocks are kept; `None` for ever. Headers and certificates stay.
+    pub retention: Option<std::time::Duration>,
 }
 
 impl Default for Limits {
@@ -199,6 +209,7 @@ impl Default for Limits {
             namespace_bytes: 8 * 1024 * 1024,
             transactions: 32_768,
             bytes: 16 * 1024 * 1024,
+            retention: Some(RETENTION_DEFAULT),
         }
     }
 }

@@ -210,13 +210,22 @@ pub(crate) struct Mempool {
     journal: OnceLock<Journal>,
     /// Rules of the encrypted lane, if there is one.
     sealed: OnceLock<Arc<Rules>>,
+    /// Why no envelopes are taken now.
+    closed: Mutex<Option<Fault>>,
     /// Told when something was accepted that others do not have.
     news: Notify,
 }
 
 impl Mempool {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: Mutex::default(), journal: OnceLock::new(), sealed: OnceLock::new(), news: Notify::new() }
+        Self {
+            limits,
+            state: Mutex::default(),
+            journal: OnceLock::new(),
+            sealed: OnceLock::new(),
+            closed: Mutex::default(),
+            news: Notify::new(),
+        }
     }
 
     /// Uses `journal` from now on, and hands to `others` what is in it.
@@ -232,12 +241,18 @@ impl Mempool {
         assert!(is_first, "a mempool has one lane");
     }
 
+    /// Takes no envelopes from now on for this reason, or takes them again.
+    pub fn close_lane(&self, reason: Option<Fault>) {
+        *self.closed.lock() = reason;
+    }
+
     /// Last height at which these may stand, which is the target of an envelope among them if that is lower.
     fn deadline(&self, members: &Members, height: u64, expires: u64) -> Result<u64, SubmitError> {
         let Some(rules) = self.sealed.get() else { return Ok(expires) };
         let last = |expires: u64, namespace: u64, transaction: &Transaction| -> Result<u64, SubmitError> {
             let target = rules.check(namespace, transaction, height + 1)?;
             if target.is_some() {
+                self.closed.lock().clone().map_or(Ok(()), Err)?;
                 Envelope::decode(transaction.payload()).and_then(|envelope| envelope.check()).map_err(Fault::from)?;
             }
             Ok(target.map_or(expires, |target| expires.min(target)))

@@ -10,6 +10,7 @@ use crate::block::Block;
 use crate::committee::check_link;
 use crate::committees::{Announcement, Candidates, Committees, Schedule};
 use crate::content::{Content, Entry};
+use crate::engine::DELIVERIES_MAX;
 use crate::fees::Ledger;
 use crate::finality::JudgeError;
 use crate::finality::desk::{Desk, Stake};
@@ -27,6 +28,7 @@ use commonware_consensus::simplex::types::Context;
 use commonware_consensus::types::Round;
 use commonware_cryptography::{Digested, Digestible as _, ed25519, sha256};
 use commonware_runtime::{Clock, Spawner};
+use commonware_utils::{Acknowledgement as _, acknowledgement::Exact};
 use futures::StreamExt as _;
 use parking_lot::RwLock;
 use proof::checkpoint::ValidatorSet;
@@ -34,6 +36,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
+
+/// Final blocks that the engine is told of together to be taken: it syncs its progress to the disk each time it is told.
+/// After a crash it hands over again those that it was not told of.
+const TOLD_TOGETHER: usize = 8;
+/// How long it waits at most to be told, unless another final block comes.
+const TOLD_AFTER: Duration = Duration::from_millis(50);
+
+const _: () = assert!(TOLD_TOGETHER <= DELIVERIES_MAX.get());
 
 pub(crate) type RoundContext = Context<sha256::Digest, ed25519::PublicKey>;
 
@@ -67,6 +77,7 @@ pub(crate) struct Core {
 struct Asked<'a> {
     application: &'a dyn Application,
     parent: &'a Block,
+    is_replayed: bool,
 }
 
 impl Stake for Asked<'_> {
@@ -76,6 +87,10 @@ impl Stake for Asked<'_> {
 
     fn is_liable(&self, offender: &Offender) -> bool {
         self.application.liable(self.parent, offender)
+    }
+
+    fn is_replayed(&self) -> bool {
+        self.is_replayed
     }
 }
 
@@ -146,7 +161,7 @@ impl Core {
         }
         let (reveal, view) =
             (randomness::reveal(&self.keys.randomness, committee.chain_id(), height), round.view().get());
-        let randomness = randomness::mix(&parent.randomness, &reveal);
+        let randomness = randomness::mix(&parent.randomness, &reveal)?;
         let timestamp_millis = now.max(parent.timestamp_millis);
         let payloads = ancestors.iter().map(|block| &block.payload);
         let ordered: HashSet<_> = payloads
@@ -334,7 +349,7 @@ impl Core {
     }
 
     fn stake_after<'a>(&'a self, parent: &'a Block) -> Asked<'a> {
-        Asked { application: &*self.application, parent }
+        Asked { application: &*self.application, parent, is_replayed: false }
     }
 
     /// Takes evidence from outside; `newest` is the newest final block.
@@ -345,7 +360,8 @@ impl Core {
     /// Hands a final block to the application, unless it has it. Blocks the thread.
     pub fn deliver(&self, block: &Block) -> Result<(), String> {
         let _gate = self.gate.write();
-        if block.height > self.application.finalized_height() {
+        let is_replayed = block.height <= self.application.finalized_height();
+        if !is_replayed {
             self.application
                 .finalized(block)
                 .map_err(|reason| format!("the application cannot take block {}: {reason}", block.height))?;
@@ -355,9 +371,19 @@ impl Core {
             // Before its checkpoint is kept: whatever commits meanwhile, a crash never loses the seats alone.
             self.keep_seats(block);
         }
-        self.desk.deliver(block, &self.stake_after(block))?;
+        let stake = Asked { is_replayed, ..self.stake_after(block) };
+        if is_new && block.height.is_multiple_of(self.desk.view().borrow().epoch_blocks) {
+            // Asked first, so that nothing is kept of what follows from no answer.
+            let _ = stake.candidate(block);
+            self.application.failed().map_or(Ok(()), Err)?;
+        }
+        self.desk.deliver(block, &stake)?;
+        self.application.failed().map_or(Ok(()), Err)?;
         self.ledger.deliver(block).map_err(|reason| format!("accounts after block {}: {reason}", block.height))?;
-        self.lane.as_ref().map_or(Ok(()), |lane| lane.deliver(block))?;
+        if let Some(lane) = &self.lane {
+            lane.deliver(block)?;
+            self.mempool.close_lane(lane.closed());
+        }
         if is_new {
             self.take_announcement(block);
         }
@@ -426,16 +452,30 @@ pub(crate) async fn blocking<E: Spawner, T: Send + 'static>(
 }
 
 /// Takes final blocks in order and hands each to the application.
-pub(crate) async fn deliver_all<E: Spawner>(
+pub(crate) async fn deliver_all<E: Clock + Spawner>(
     context: E,
     core: Arc<Core>,
-    mut blocks: tokio::sync::mpsc::Receiver<(Digested<Block>, commonware_utils::acknowledgement::Exact)>,
+    mut blocks: tokio::sync::mpsc::Receiver<(Digested<Block>, Exact)>,
 ) {
-    use commonware_utils::Acknowledgement as _;
-    while let Some((block, delivered)) = blocks.recv().await {
+    let mut taken = Vec::with_capacity(TOLD_TOGETHER);
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = blocks.recv() => next,
+            () = context.sleep(TOLD_AFTER), if !taken.is_empty() => {
+                tell(&mut taken);
+                continue;
+            }
+        };
+        let Some((block, delivered)) = next else { return };
         let (taker, block) = (core.clone(), block.inner_shared());
         match blocking(&context, move || taker.deliver(&block)).await {
-            Some(Ok(())) => delivered.acknowledge(),
+            Some(Ok(())) => {
+                taken.push(delivered);
+                if taken.len() == TOLD_TOGETHER {
+                    tell(&mut taken);
+                }
+            }
             Some(Err(reason)) => {
                 core.failure.send_replace(Some(reason));
                 // Dropping the acknowledgement would stop the engine with a less helpful message.
@@ -444,6 +484,11 @@ pub(crate) async fn deliver_all<E: Spawner>(
             None => return,
         }
     }
+}
+
+/// Tells the engine that blocks are taken. The oldest one last: the engine waits for that, and finds the others told.
+fn tell(taken: &mut Vec<Exact>) {
+    taken.drain(..).rev().for_each(Exact::acknowledge);
 }
 
 /// The engine's view of a validator.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// A set of heights. Neighbouring ranges are merged.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
@@ -20,6 +20,15 @@ impl Ranges {
             _ => height,
         };
         let end = height.checked_add(1).and_then(|next| self.0.remove(&next)).unwrap_or(height);
+        self.0.insert(start, end);
+    }
+
+    /// Adds all heights from `start` to `end`.
+    pub fn fill(&mut self, start: u64, end: u64) {
+        let before = start.checked_sub(1).and_then(|before| self.get(before)).or_else(|| self.get(start));
+        let after = end.checked_add(1).and_then(|after| self.get(after)).or_else(|| self.get(end));
+        let (start, end) = (before.map_or(start, |(s, _)| s), after.map_or(end, |(_, e)| e));
+        self.0.retain(|first, _| !(start..=end).contains(first));
         self.0.insert(start, end);
     }
 
@@ -82,6 +91,18 @@ mod tests {
             prop_assert_eq!(ours.missing(probe, 5), reference.missing_items(probe, 5));
             let expected: Vec<_> = reference.iter_from(probe).map(|(start, end)| (*start, *end)).collect();
             prop_assert_eq!(ours.from(probe).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn filling_is_adding_each(heights in proptest::collection::vec(0u64..60, 0..30), start in 0u64..60, length in 0u64..20) {
+            let mut filled = Ranges::default();
+            heights.into_iter().for_each(|height| filled.insert(height));
+            let mut added = filled.clone();
+            filled.fill(start, start + length);
+            (start..=start + length).for_each(|height| added.insert(height));
+            prop_assert_eq!(filled.from(0).collect::<Vec<_>>(), added.from(0).collect::<Vec<_>>());
         }
     }
 

@@ -6,9 +6,10 @@
 //! `evidence.jsonl`. Two processes never share it.
 
 use crate::application::Application;
-use crate::block::Block;
+use crate::block::{Block, Header};
 use crate::committee::Committee;
 use crate::committees::{Candidates, Committees, Schedule};
+use crate::disk;
 use crate::engine::{self, Setup};
 use crate::evidence::EvidenceLog;
 use crate::fees::{Accounts, Committed, Ledger};
@@ -169,6 +170,21 @@ pub enum StartError {
         /// History file.
         path: PathBuf,
     },
+    /// Blocks are pruned that something has still to take.
+    #[error(
+        "{what} goes on from block {height}, but {path} keeps whole blocks from height {oldest} on: restore what was lost \
+         from a backup of this validator, or begin again in an empty directory with what another one kept"
+    )]
+    Pruned {
+        /// What is behind.
+        what: &'static str,
+        /// The next block that it needs.
+        height: u64,
+        /// The oldest whole block.
+        oldest: u64,
+        /// History file.
+        path: PathBuf,
+    },
     /// The application refused a final block that it had missed.
     #[error("{0}")]
     Application(String),
@@ -191,6 +207,14 @@ pub enum FinalizedError {
     /// The history cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The block is older than blocks are kept.
+    #[error("block {height} is pruned: this validator keeps blocks from height {oldest} on")]
+    Pruned {
+        /// Height asked for.
+        height: u64,
+        /// The height from which on every block is kept.
+        oldest: u64,
+    },
 }
 
 /// Evidence from outside was not taken.
@@ -249,8 +273,11 @@ fn directory_error(path: &Path) -> impl FnOnce(io::Error) -> StartError {
     |source| StartError::Directory { path: path.to_owned(), source }
 }
 
+/// File with the final blocks in the directory of a validator.
+pub(crate) const HISTORY_FILE: &str = "history.redb";
+
 /// Creates the directory and takes its lock, which lasts as long as the file is open.
-fn lock_directory(directory: &Path) -> Result<File, StartError> {
+pub(crate) fn lock_directory(directory: &Path) -> Result<File, StartError> {
     fs::create_dir_all(directory).map_err(directory_error(directory))?;
     let path = directory.join("lock");
     let file = File::options().create(true).append(true).open(&path).map_err(directory_error(&path))?;
@@ -272,8 +299,8 @@ fn check_guard(guard: &Guard, genesis: &Block) -> Result<(), StartError> {
 }
 
 /// Opens the history, and stores genesis in a new one.
-fn open_history(directory: &Path, genesis: &Block) -> Result<History, StartError> {
-    let history = History::open(&directory.join("history.redb"))?;
+pub(crate) fn open_history(directory: &Path, genesis: &Block) -> Result<History, StartError> {
+    let history = History::open(&directory.join(HISTORY_FILE))?;
     match history.block(0)? {
         Some(stored) if stored != *genesis => {
             return Err(StartError::GenesisMismatch { path: history.path().to_owned() });
@@ -297,7 +324,17 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
         return Err(StartError::ApplicationAhead { application, stored, path: history.path().to_owned() });
     }
     let laned = core.lane.as_ref().map_or(u64::MAX, |lane| lane.height());
-    let behind = application.min(core.desk.height()).min(core.ledger.height()).min(laned);
+    let behind = [
+        ("the application", application),
+        ("what the stake has finalised", core.desk.height()),
+        ("what namespaces owe", core.ledger.height()),
+        ("the encrypted lane", laned),
+    ];
+    let (what, behind) = behind.into_iter().min_by_key(|(_, height)| *height).expect("there are four");
+    let oldest = history.oldest();
+    if behind + 1 < oldest {
+        return Err(StartError::Pruned { what, height: behind + 1, oldest, path: history.path().to_owned() });
+    }
     let first = (behind + 1).min(first_remembered(history, stored)?);
     core.desk.heard_of_tip(stored);
     for height in first..=stored {
@@ -347,8 +384,8 @@ fn restore(
 /// The lane after the last block for which it was kept, or at genesis.
 fn restore_lane(
     config: Option<lane::Config>,
-    committee: &Committee,
-    history: &Arc<History>,
+    (committee, keys, schedule): (&Committee, &ValidatorKeys, &Schedule),
+    (history, directory): (&Arc<History>, &Path),
     application: &dyn Application,
 ) -> Result<Option<Arc<lane::desk::Desk>>, StartError> {
     let Some(config) = config else { return Ok(None) };
@@ -356,19 +393,25 @@ fn restore_lane(
         return Err(StartError::Period { blocks: config.period_blocks });
     }
     let rules = LaneRules::new(&config, committee.chain_id(), application.executes(), committee.size());
-    let (rules, key) = (Arc::new(rules), Arc::new(config.secret.sharing().clone()));
+    let rules = Arc::new(rules);
     let damaged = || StartError::Lane { path: history.path().to_owned() };
     let state = match history.lane()? {
-        Some(kept) => lane::state::State::decode(rules, key, &kept).ok_or_else(damaged)?,
-        None => lane::state::State::genesis(rules, key),
+        Some(kept) => lane::state::State::decode(rules, schedule, &kept).ok_or_else(damaged)?,
+        None => {
+            let sharing = config.dealt.as_ref().map(lane::Secret::sharing);
+            let dealt = sharing.and_then(|sharing| lane::ceremony::Key::dealt(sharing, committee.participants()));
+            lane::state::State::genesis(rules, schedule.until(0), dealt)
+        }
     };
-    Ok(Some(Arc::new(lane::desk::Desk::new(config.secret, state, history.clone()))))
+    let vault = lane::vault::Vault::new(directory.join("lane"));
+    let dealings = lane::dealings::Dealings::new(keys.consensus.clone(), vault, config.dealt, config.randomness);
+    Ok(Some(Arc::new(lane::desk::Desk::new(dealings, state, history.clone()))))
 }
 
 /// First height whose transactions are remembered after a start: what is read for it is bounded by blocks and bytes.
 fn first_remembered(history: &History, stored: u64) -> Result<u64, HistoryError> {
     let (mut first, mut bytes) = (stored + 1, 0);
-    while first > 1 && stored + 1 - first < STATUS_BLOCKS_MAX {
+    while first > history.oldest() && stored + 1 - first < STATUS_BLOCKS_MAX {
         bytes += history.encoded_block(first - 1)?.map_or(0, |block| block.len());
         if bytes > REMEMBERED_BYTES_MAX {
             break;
@@ -379,7 +422,11 @@ fn first_remembered(history: &History, stored: u64) -> Result<u64, HistoryError>
 }
 
 /// The committees that the blocks in the history announce.
-fn restore_committees(committee: &Committee, history: &History, epoch_blocks: u64) -> Result<Committees, HistoryError> {
+pub(crate) fn restore_committees(
+    committee: &Committee,
+    history: &History,
+    epoch_blocks: u64,
+) -> Result<Committees, HistoryError> {
     let mut schedule = Schedule::new(committee.clone(), epoch_blocks);
     for height in history.announcements()? {
         if let Some(block) = history.block(height)? {
@@ -454,10 +501,11 @@ pub(crate) fn prepare(
     let (tracker, reviewed) = restore(&committee, &history, &genesis, epoch_blocks)?;
     let desk = Arc::new(Desk::new(keys.votes.clone(), tracker, history.clone())?);
     reviewed.iter().for_each(|(tracker, block)| desk.review(tracker, block));
-    let lane = restore_lane(lane, &committee, &history, &*application)?;
+    let lane = restore_lane(lane, (&committee, &keys, &committees.now()), (&history, &directory), &*application)?;
     let mempool = Mempool::new(limits);
     if let Some(lane) = &lane {
         mempool.seal(lane.rules());
+        mempool.close_lane(lane.closed());
     }
     let evidence_path = directory.join("evidence.jsonl");
     let evidence = EvidenceLog::open(&evidence_path, committees.clone()).map_err(directory_error(&evidence_path))?;
@@ -481,8 +529,24 @@ pub(crate) fn prepare(
     core.mempool.restore(Journal::read(&journal, &digest)?);
     let height = catch_up(&core, &history)?;
     open_journal(&core, &journal, digest, writer)?;
-    let setup = Setup { core, history, evidence, genesis, prefix: String::new(), guard };
+    let (prefix, retention) = (String::new(), limits.retention);
+    let setup = Setup { core, history, evidence, genesis, prefix, guard, retention };
     Ok(Prepared { lock, setup, height })
+}
+
+/// The final blocks from `from` to `to` with their proofs, at most `max`.
+pub(crate) fn finalized(
+    history: &History,
+    from: u64,
+    to: u64,
+    max: usize,
+) -> Result<Vec<CertifiedBlock>, FinalizedError> {
+    let blocks = history.certified(from, to, max)?;
+    let height = from.max(1);
+    if blocks.is_empty() && height <= to && history.is_pruned(height)? {
+        return Err(FinalizedError::Pruned { height, oldest: history.oldest() });
+    }
+    Ok(blocks)
 }
 
 /// What a panic said.
@@ -524,9 +588,20 @@ fn run_thread(
     let outcome =
         catch_unwind(AssertUnwindSafe(|| runner.start(|context| supervise(context, setup, listen, ready, stop))));
     let reason = match outcome {
-        Ok(Ok(())) => return,
+        Ok(Ok(())) => {
+            // What a crash would compute again from the last commit on.
+            if let Err(error) = core.desk.commit() {
+                tracing::warn!(%error, "the last blocks are taken again at the next start");
+            }
+            return;
+        }
         Ok(Err(reason)) => reason,
         Err(panic) => panic_text(&*panic),
+    };
+    // The engine's log says that it could not write, but not why.
+    let reason = match disk::check(directory) {
+        Ok(()) => reason,
+        Err(error) => format!("{reason}: {}: {error}", directory.display()),
     };
     tracing::error!(directory = %directory.display(), reason, "validator failed");
     core.failure.send_if_modified(|failure| {
@@ -665,18 +740,40 @@ impl Sequencer {
 
     /// Final blocks from height `from` (at least 1) on with their proofs, without gaps: at most `max`,
     /// [`FINALIZED_BLOCKS_MAX`] and about 8 MiB. Empty if `from` is not final yet. Reads the disk.
+    ///
+    /// # Errors
+    /// Also when `from` is pruned.
     pub fn finalized(&self, from: u64, max: usize) -> Result<Vec<CertifiedBlock>, FinalizedError> {
         let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
-        Ok(history.certified(from, self.height(), max.min(FINALIZED_BLOCKS_MAX))?)
+        finalized(&history, from, self.height(), max.min(FINALIZED_BLOCKS_MAX))
     }
 
     /// The final block of `height` with its proof, decoded: what proofs about its namespaces are made from. `None` if
     /// it is not final yet, and for genesis. Reads the disk.
+    ///
+    /// # Errors
+    /// Also when the block is pruned.
     pub fn block(&self, height: u64) -> Result<Option<(Block, Bytes)>, FinalizedError> {
         let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
-        let Some(certified) = history.certified(height, self.height().min(height), 1)?.pop() else { return Ok(None) };
+        let Some(certified) = finalized(&history, height, self.height().min(height), 1)?.pop() else { return Ok(None) };
         let block = history.decoded(height, certified.block.0)?;
         Ok(Some((block, certified.certificate.0)))
+    }
+
+    /// The header of a final block with its certificate; both stay when the block is pruned. `None` if it is not final
+    /// yet, and for genesis. Reads the disk.
+    pub fn header(&self, height: u64) -> Result<Option<(Header, Bytes)>, FinalizedError> {
+        let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
+        if !(1..=self.height()).contains(&height) {
+            return Ok(None);
+        }
+        let (header, certificate) = (history.header(height)?, history.certificate(height)?);
+        Ok(header.zip(certificate).map(|(header, certificate)| (header, certificate.encode())))
+    }
+
+    /// The height from which on every final block is kept; 0 if this validator has stopped.
+    pub fn oldest(&self) -> u64 {
+        self.0.slot.read().as_ref().map_or(0, |running| running.history.oldest())
     }
 
     /// Height of the final block with this digest. Reads the disk.
@@ -744,12 +841,20 @@ impl Sequencer {
         let (pending, evidence) =
             slot.as_ref().map_or((0, 0), |running| (running.core.mempool.len() as u64, running.evidence()));
         let finality = self.0.finality.borrow().clone();
-        ValidatorStatus { seat: self.seat(), height: self.height(), pending, evidence, finality }
+        let oldest_height = slot.as_ref().map_or(0, |running| running.history.oldest());
+        ValidatorStatus { seat: self.seat(), height: self.height(), oldest_height, pending, evidence, finality }
     }
 
     /// Seat in the committee that orders the next block; `None` if that has none for these keys.
     pub fn seat(&self) -> Option<u32> {
         self.0.committees.at(self.height() + 1).seat(&self.0.public_key)
+    }
+
+    /// Who holds the key of the encrypted lane; `None` if the network has none.
+    pub fn lane(&self) -> Result<Option<lane::LaneStatus>, FinalizedError> {
+        let slot = self.0.slot.read();
+        let running = slot.as_ref().ok_or(FinalizedError::Stopped)?;
+        Ok(running.core.lane.as_ref().map(|lane| lane.status()))
     }
 
     /// The committees so far, and those announced.

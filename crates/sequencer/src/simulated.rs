@@ -9,16 +9,21 @@
 use crate::application::Application;
 use crate::block::Block;
 use crate::engine::{self, Links, Setup};
-use crate::history::History;
+use crate::finality::actor::Message;
+use crate::guard::{Guard, Refused};
+use crate::history::{History, LinkPage};
+use crate::keys::ValidatorKeys;
+use crate::lane::LaneStatus;
 use crate::lane::actor::shared_target;
 use crate::mempool::SubmitError;
 use crate::orderer::Core;
-use crate::sequencer::{Config, FinalizedError, Prepared, StartError, prepare};
+use crate::sequencer::{Config, FinalizedError, Prepared, StartError, finalized, prepare};
 use crate::submission::{Lifetime, Receipt, Submission, Writer};
 use bytes::Bytes;
 use commonware_cryptography::ed25519;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_runtime::{Clock, Metrics, Quota, Spawner, Storage};
+use proof::checkpoint::{Domain, Evidence, Vote};
 use protocol::api::{CertifiedBlock, StakeFinality, SubmissionStatus};
 use rand_core::CryptoRng;
 use std::fs::File;
@@ -35,6 +40,16 @@ pub fn channels() -> [(u64, Quota); CHANNELS] {
 /// The target of a share of an opening in the encrypted lane, if that is what a message on a channel is.
 pub fn released(channel: u64, message: &[u8]) -> Option<u64> {
     (channel == engine::CHANNEL_LANE).then(|| shared_target(message)).flatten()
+}
+
+/// The channel on which validators send each other votes on checkpoints.
+pub const STAKE_VOTES: u64 = engine::CHANNEL_STAKE_VOTES;
+
+/// A vote on a checkpoint as its voter sends it on [`STAKE_VOTES`], if `guard` allows the signature. Whoever brings a new guard for
+/// each vote can contradict itself, which is what simulations of malicious voters do.
+pub fn stake_vote(keys: &ValidatorKeys, guard: &Guard, domain: &Domain, vote: Vote) -> Result<Vec<u8>, Refused> {
+    let signature = keys.votes.sign(guard, domain, &vote)?;
+    Ok(Message::Vote { key: Box::new(keys.votes.public()), vote, signature }.encode())
 }
 
 /// A validator whose actors run in somebody else's runtime. They end when the context they were started with does.
@@ -107,7 +122,7 @@ impl Validator {
 
     /// As [`Sequencer::finalized`](crate::Sequencer::finalized).
     pub fn finalized(&self, from: u64, max: usize) -> Result<Vec<CertifiedBlock>, FinalizedError> {
-        Ok(self.history.certified(from, self.height(), max)?)
+        finalized(&self.history, from, self.height(), max)
     }
 
     /// As [`Sequencer::block`](crate::Sequencer::block), without the proof.
@@ -115,9 +130,24 @@ impl Validator {
         Ok(self.history.block(height)?)
     }
 
+    /// As [`Sequencer::links`](crate::Sequencer::links).
+    pub fn links(&self, from: u64, max: usize) -> Result<LinkPage, FinalizedError> {
+        Ok(self.history.links(from, max)?)
+    }
+
+    /// As [`Sequencer::vote_evidence`](crate::Sequencer::vote_evidence).
+    pub fn vote_evidence(&self, max: usize) -> Result<Vec<Evidence>, FinalizedError> {
+        Ok(self.history.evidence(max)?)
+    }
+
     /// What the stake has justified and finalised, as this validator sees it.
     pub fn finality(&self) -> StakeFinality {
         self.core.desk.view().borrow().clone()
+    }
+
+    /// As [`Sequencer::lane`](crate::Sequencer::lane).
+    pub fn lane(&self) -> Option<LaneStatus> {
+        self.core.lane.as_ref().map(|lane| lane.status())
     }
 
     /// Why the validator cannot go on, if it cannot.

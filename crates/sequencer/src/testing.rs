@@ -70,7 +70,7 @@ pub fn child(parent: &Block, view: u64, entries: Vec<Entry>) -> Block {
         height,
         view,
         timestamp_millis: parent.timestamp_millis + 200,
-        randomness: randomness::mix(&parent.randomness, &reveal),
+        randomness: randomness::mix(&parent.randomness, &reveal).unwrap(),
         reveal,
         erasure_root: payload.erasure_root(),
         payload,

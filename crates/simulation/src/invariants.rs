@@ -20,10 +20,15 @@ pub enum Invariant {
     BundlesAtomic,
     /// Evidence names only validators that signed what excludes each other, whatever the honest ones went through.
     HonestNeverAccused,
+    /// Every proof against a voter is taken by the contracts of an L1 that slash, whose light client has followed the run by its
+    /// links, and everybody whom a block convicts loses all of its stake on the chain, once, and nobody else any.
+    SlashProofsVerify,
     /// What the stake finalises is final, the same for all honest validators, and never taken back.
     FinalizedIsFinal,
     /// An honest validator releases its share of an opening only when the block at the target is final for it.
     NoShareBeforeFinality,
+    /// All who hold a share of the encrypted lane's key agree on the key and on who holds the others.
+    OneLaneKey,
     /// When all faults have ended, blocks become final again everywhere, and the stake finalises them.
     Progress,
     /// What an honest validator has acknowledged becomes final or expires, whatever happens to that validator, and nothing
@@ -37,7 +42,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::OneBlockPerHeight,
         Self::EveryBlockOnce,
         Self::CertifiedWhenServed,
@@ -45,8 +50,10 @@ impl Invariant {
         Self::NamespaceProofsComplete,
         Self::BundlesAtomic,
         Self::HonestNeverAccused,
+        Self::SlashProofsVerify,
         Self::FinalizedIsFinal,
         Self::NoShareBeforeFinality,
+        Self::OneLaneKey,
         Self::Progress,
         Self::AcknowledgedIsIncluded,
         Self::StartsAgain,
@@ -63,8 +70,10 @@ impl Invariant {
             Self::NamespaceProofsComplete => "namespace-proofs-complete",
             Self::BundlesAtomic => "bundles-atomic",
             Self::HonestNeverAccused => "honest-never-accused",
+            Self::SlashProofsVerify => "slash-proofs-verify",
             Self::FinalizedIsFinal => "finalized-is-final",
             Self::NoShareBeforeFinality => "no-share-before-finality",
+            Self::OneLaneKey => "one-lane-key",
             Self::Progress => "progress",
             Self::AcknowledgedIsIncluded => "acknowledged-is-included",
             Self::StartsAgain => "starts-again",

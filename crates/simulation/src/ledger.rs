@@ -5,11 +5,13 @@ use crate::plan::{NAMESPACES, QUIET_NAMESPACE, SEALED_NAMESPACE};
 use alloy_primitives::B256;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use proof::checkpoint::Evidence;
+use proof::lane::KeyRecord;
 use proof::namespace::NamespaceProof;
 use protocol::api::CheckpointName;
 use protocol::network::Validator;
 use sequencer::lane::Front;
-use sequencer::{Application, Block, Entry, Hash, Proposal, Propose, SYSTEM, System, transaction_hash};
+use sequencer::{Application, Block, Entry, Hash, Offender, Proposal, Propose, SYSTEM, System, transaction_hash};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -30,20 +32,26 @@ pub(crate) struct Chronicle {
     finalized: BTreeMap<u64, (u64, B256)>,
     /// Newest one of each seat.
     newest: BTreeMap<usize, u64>,
-    /// Vote keys of malicious seats.
+    /// Vote keys and consensus keys of malicious seats.
     malicious: BTreeSet<Vec<u8>>,
     /// Newest block that each seat has taken.
     taken: BTreeMap<usize, u64>,
     /// Shares of the encrypted lane that honest validators have sent.
     pub shares: u64,
+    /// Its keys, by the round that made them.
+    keys: BTreeMap<u64, KeyRecord>,
     /// Evidence in blocks.
     pub accusations: u64,
+    /// Evidence of votes in blocks.
+    pub proofs: Vec<Evidence>,
+    /// Whom each block convicts that convicts anybody, in the order of the blocks.
+    pub convictions: Vec<Vec<Offender>>,
     /// The first promise that was broken.
     pub broken: Option<Broken>,
 }
 
 impl Chronicle {
-    /// Of a run in which the seats with these vote keys are malicious.
+    /// Of a run in which the seats with these keys are malicious.
     pub fn new(malicious: BTreeSet<Vec<u8>>) -> Self {
         Self { malicious, ..Self::default() }
     }
@@ -96,6 +104,20 @@ impl Chronicle {
         }
     }
 
+    /// Compares the key of the encrypted lane in force for a validator with what others said of the same round.
+    pub fn holds(&mut self, seat: usize, key: &KeyRecord) -> Result<(), Broken> {
+        let known = self.keys.entry(key.round).or_insert_with(|| key.clone());
+        match known == key {
+            true => Ok(()),
+            false => Err((Invariant::OneLaneKey, format!("seat {seat} has {key:?}, others {known:?}"))),
+        }
+    }
+
+    /// How many there were.
+    pub fn keys(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
     fn take(&mut self, seat: usize, block: &Block) -> Result<(), Broken> {
         self.taken.insert(seat, block.height);
         if self.compare(seat, block.height, block.digest())? {
@@ -127,13 +149,20 @@ impl Chronicle {
     fn check_system(&mut self, block: &Block) -> Result<(), Broken> {
         let broken = |what: String| (Invariant::HonestNeverAccused, format!("block {}: {what}", block.height));
         let system = System::read(&block.payload).map_err(|error| broken(error.to_string()))?;
-        for evidence in &system.evidence {
-            let key = evidence.key.bytes();
-            if !self.malicious.contains(&key[..]) {
+        for offender in system.offenders() {
+            let key = match &offender {
+                Offender::Vote(key) => &key[..],
+                Offender::Consensus(key) => &key[..],
+            };
+            if !self.malicious.contains(key) {
                 return Err(broken(format!("evidence against {}, who is honest", hex::encode(key))));
             }
             self.accusations += 1;
         }
+        if !system.offenders().is_empty() {
+            self.convictions.push(system.offenders());
+        }
+        self.proofs.extend(system.evidence);
         Ok(())
     }
 
@@ -188,32 +217,66 @@ pub(crate) struct Ledger {
     seat: usize,
     /// Of honest validators.
     chronicle: Option<Arc<Mutex<Chronicle>>>,
-    height: Mutex<u64>,
+    state: Mutex<State>,
     /// Seats that it names, from a height on.
     seats: Arc<Seats>,
+    stakes: Arc<Stakes>,
+}
+
+/// After the newest final block.
+#[derive(Clone, Copy, Default)]
+struct State {
+    height: u64,
+    convicted: Convicted,
 }
 
 /// Who has a seat, from a height on.
 pub(crate) type Seats = BTreeMap<u64, Vec<Validator>>;
 
+/// Everybody with stake: the keys that evidence may name.
+pub(crate) type Stakes = Vec<[Offender; 2]>;
+
+/// One bit for each of [`Stakes`] that is lost.
+type Convicted = u64;
+
 impl Ledger {
     /// For a seat; what malicious ones take is believed by nobody.
-    pub fn new(seat: usize, chronicle: Option<Arc<Mutex<Chronicle>>>, seats: Arc<Seats>) -> Self {
-        Self { seat, chronicle, height: Mutex::new(0), seats }
+    pub fn new(seat: usize, chronicle: Option<Arc<Mutex<Chronicle>>>, seats: Arc<Seats>, stakes: Arc<Stakes>) -> Self {
+        Self { seat, chronicle, state: Mutex::default(), seats, stakes }
+    }
+
+    /// The bit of an offender; 0 if it has no stake.
+    fn bit(&self, offender: &Offender) -> Convicted {
+        self.stakes
+            .iter()
+            .position(|keys| keys.contains(offender))
+            .map_or(0, |place| 1u64.checked_shl(place as u32).unwrap_or(0))
+    }
+
+    fn convict(&self, before: Convicted, offenders: &[Offender]) -> Convicted {
+        offenders.iter().fold(before, |convicted, offender| convicted | self.bit(offender))
     }
 }
 
-fn commitment(height: u64) -> Bytes {
-    Bytes::copy_from_slice(&height.to_be_bytes())
+/// The height, and who has lost its stake if anybody has.
+fn commitment(height: u64, convicted: Convicted) -> Bytes {
+    let convicted = convicted.to_be_bytes();
+    [&height.to_be_bytes()[..], if convicted == [0; 8] { &[] } else { &convicted }].concat().into()
+}
+
+fn convicted(block: &Block) -> Convicted {
+    let bytes = block.commitment.get(8..).and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, Convicted::from_be_bytes)
 }
 
 impl Application for Ledger {
     fn genesis_commitment(&self) -> Bytes {
-        commitment(0)
+        commitment(0, 0)
     }
 
     fn propose(&self, request: Propose<'_>) -> Option<Proposal> {
-        let (commitment, due) = (commitment(request.height()), request.due.len());
+        let convicted = self.convict(convicted(request.parent), request.offenders);
+        let (commitment, due) = (commitment(request.height(), convicted), request.due.len());
         let content = request.candidates.with_front(SEALED_NAMESPACE, request.due.to_vec());
         Some(Proposal { content, commitment, taken: due, included: due, ..Proposal::default() })
     }
@@ -227,8 +290,14 @@ impl Application for Ledger {
         (front.taken, front.included) == (due, due) && self.verify(ancestors, block)
     }
 
-    fn verify(&self, _ancestors: &[Arc<Block>], block: &Block) -> bool {
-        block.commitment == commitment(block.height)
+    fn verify(&self, ancestors: &[Arc<Block>], block: &Block) -> bool {
+        let before = ancestors.last().map_or_else(|| self.state.lock().convicted, |parent| convicted(parent));
+        let Ok(system) = System::read(&block.payload) else { return false };
+        block.commitment == commitment(block.height, self.convict(before, &system.offenders()))
+    }
+
+    fn liable(&self, block: &Block, offender: &Offender) -> bool {
+        self.bit(offender) & !convicted(block) != 0
     }
 
     fn seats(&self, block: &Block) -> Option<Vec<Validator>> {
@@ -236,26 +305,27 @@ impl Application for Ledger {
     }
 
     fn finalized(&self, block: &Block) -> Result<(), String> {
-        let mut height = self.height.lock();
+        let mut state = self.state.lock();
+        let next = State { height: block.height, convicted: convicted(block) };
         let Some(chronicle) = &self.chronicle else {
-            *height = block.height;
+            *state = next;
             return Ok(());
         };
         let mut chronicle = chronicle.lock();
-        let taken = if block.height == *height + 1 {
+        let taken = if block.height == state.height + 1 {
             chronicle.take(self.seat, block)
         } else {
-            Err((Invariant::EveryBlockOnce, format!("seat {} got {} after {height}", self.seat, block.height)))
+            Err((Invariant::EveryBlockOnce, format!("seat {} got {} after {}", self.seat, block.height, state.height)))
         };
         if let Err(broken) = taken {
             chronicle.broken.get_or_insert(broken);
         }
-        *height = block.height;
+        *state = next;
         Ok(())
     }
 
     fn finalized_height(&self) -> u64 {
-        *self.height.lock()
+        self.state.lock().height
     }
 }
 
@@ -274,6 +344,8 @@ pub(crate) fn transactions(user: u64, shape: &[(u64, usize)]) -> (Vec<(u64, Byte
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyring;
+    use proof::checkpoint::{Point, SignedVote, Vote, VoteKey, VoteSignature, Witness};
     use sequencer::{Bundle, Content, Payload};
 
     fn block(height: u64, entries: Vec<Entry>, bundles: Vec<Bundle>) -> Block {
@@ -316,7 +388,7 @@ mod tests {
     #[test]
     fn a_share_before_its_target_is_final_is_noticed() {
         let chronicle = Arc::new(Mutex::new(Chronicle::default()));
-        let ledger = Ledger::new(3, Some(chronicle.clone()), Arc::default());
+        let ledger = Ledger::new(3, Some(chronicle.clone()), Arc::default(), Arc::default());
         ledger.finalized(&block(1, vec![], vec![])).unwrap();
         chronicle.lock().released(3, 1);
         assert_eq!(chronicle.lock().broken, None);
@@ -334,6 +406,50 @@ mod tests {
         assert_eq!(
             (invariant, text.as_str()),
             (Invariant::BundlesAtomic, "block 1: 1 of 2 transactions of a bundle are in it")
+        );
+    }
+
+    /// Evidence against a seat, which somebody else has judged.
+    fn evidence(seat: usize) -> Evidence {
+        let key = keyring::with(seat, |seat| VoteKey::decode(&seat.vote_key)).unwrap();
+        let point = |epoch, root| Point { epoch, root: B256::repeat_byte(root) };
+        let signed = |root| SignedVote {
+            vote: Vote { source: point(1, 1), target: point(2, root) },
+            witness: Witness::Alone(VoteSignature([0xc0; 48])),
+        };
+        Evidence { key, first: signed(2), second: signed(3) }
+    }
+
+    #[test]
+    fn evidence_against_an_honest_validator_is_noticed() {
+        let system = |seat| System { evidence: vec![evidence(seat)], ..System::default() };
+        let with = |height, seat| block(height, vec![Entry::new(SYSTEM, system(seat).encode())], vec![]);
+        let mut chronicle = Chronicle::new(keyring::with(1, |twin| [twin.vote_key.clone()].into()));
+        assert_eq!(chronicle.take(0, &with(1, 1)), Ok(()));
+        assert_eq!((chronicle.accusations, chronicle.proofs.len(), chronicle.convictions.len()), (1, 1, 1));
+        let (invariant, text) = chronicle.take(0, &with(2, 2)).unwrap_err();
+        assert_eq!(invariant, Invariant::HonestNeverAccused, "{text}");
+    }
+
+    #[test]
+    fn a_conviction_is_committed_to_and_costs_the_stake_once() {
+        let stakes = Arc::new((0..2).map(|seat| keyring::with(seat, |seat| seat.offenders())).collect::<Stakes>());
+        let ledger = Ledger::new(0, None, Arc::default(), stakes.clone());
+        let system = System { evidence: vec![evidence(1)], ..System::default() };
+        let entries = vec![Entry::new(SYSTEM, system.encode())];
+        let parent = Block { commitment: commitment(0, 0), ..block(0, vec![], vec![]) };
+        assert!(stakes.iter().flatten().all(|offender| ledger.liable(&parent, offender)));
+        assert!(!ledger.liable(&parent, &Offender::Consensus([9; 32])), "a stranger has nothing to lose");
+        let convicting = Block { commitment: commitment(1, 2), ..block(1, entries, vec![]) };
+        assert!(ledger.verify(&[], &convicting));
+        assert!(!ledger.verify(&[], &Block { commitment: commitment(1, 0), ..convicting.clone() }), "it is not hidden");
+        assert!(!ledger.liable(&convicting, &stakes[1][0]) && !ledger.liable(&convicting, &stakes[1][1]));
+        assert!(ledger.liable(&convicting, &stakes[0][1]));
+        ledger.finalized(&convicting).unwrap();
+        assert!(ledger.verify(&[], &Block { commitment: commitment(2, 2), ..block(2, vec![], vec![]) }));
+        assert!(
+            !ledger.verify(&[], &Block { commitment: commitment(2, 0), ..block(2, vec![], vec![]) }),
+            "nor forgotten"
         );
     }
 
@@ -355,7 +471,7 @@ mod tests {
     #[test]
     fn a_block_that_is_left_out_is_noticed() {
         let chronicle = Arc::new(Mutex::new(Chronicle::default()));
-        let ledger = Ledger::new(3, Some(chronicle.clone()), Arc::default());
+        let ledger = Ledger::new(3, Some(chronicle.clone()), Arc::default(), Arc::default());
         ledger.finalized(&block(1, vec![], vec![])).unwrap();
         assert_eq!(chronicle.lock().broken, None);
         ledger.finalized(&block(3, vec![], vec![])).unwrap();

@@ -12,11 +12,15 @@
 //! | [`invariants`] | what must hold whatever happens |
 //! | [`scale`] | what a committee costs by its size |
 //! | `ledger` | what each validator's application took, and what users were told |
+//! | `court` | whether the contracts that slash take what was proven |
+//! | `keyring` | the keys of the seats |
 //! | `twins` | how two validators with one key are kept apart |
 
 #![warn(missing_docs)]
 
+mod court;
 pub mod invariants;
+mod keyring;
 mod ledger;
 pub mod plan;
 pub mod scale;

@@ -47,6 +47,10 @@ enum Command {
     },
 }
 
+/// Validators start and end all the time, with large queues each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt().with_env_filter(filter()).with_writer(std::io::stderr).init();
@@ -145,16 +149,22 @@ impl Total {
         self.sum.twins += outcome.twins;
         self.sum.evidence += outcome.evidence;
         self.sum.changes += outcome.changes;
+        self.sum.keys += outcome.keys;
+        self.sum.links += outcome.links;
+        self.sum.proofs += outcome.proofs;
+        self.sum.convicted += outcome.convicted;
     }
 }
 
 impl std::fmt::Display for Total {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Outcome { blocks, transactions, faults, power_failures, twins, evidence, changes, .. } = &self.sum;
+        let Outcome { blocks, transactions, faults, power_failures, twins, evidence, changes, keys, .. } = &self.sum;
+        let Outcome { links, proofs, convicted, .. } = &self.sum;
         write!(
             f,
             "{} seeds, {faults} faults, {power_failures} power failures, {twins} twins, {evidence} pieces of evidence, \
-             {changes} changes of the committee, {blocks} blocks, {transactions} transactions: {} invariants held",
+             {proofs} slash proofs and {links} links taken by the contracts, {convicted} validators slashed, \
+             {changes} changes of the committee, {keys} keys of the encrypted lane, {blocks} blocks, {transactions} transactions: {} invariants held",
             self.seeds,
             Invariant::ALL.len()
         )

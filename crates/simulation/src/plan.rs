@@ -1,5 +1,6 @@
 //! What happens in a run, drawn from its seed.
 
+use proof::checkpoint::Offence;
 use rand::Rng as _;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -17,6 +18,8 @@ pub const QUIET_NAMESPACE: u64 = 8;
 const FAULTY: Duration = Duration::from_secs(6);
 /// Faults of a part of a run, at most.
 const FAULTS_MAX: usize = 5;
+/// False votes of a twin in a part of a run, at most.
+const FALSE_VOTES_MAX: usize = 2;
 /// Changes of the committee in a run, if it lasts long enough.
 const CHANGES_MAX: u64 = 3;
 /// Users' submissions in a part of a run, at most.
@@ -38,6 +41,8 @@ pub struct Plan {
     pub pace: Duration,
     /// Blocks of an epoch of the stake's finality.
     pub epoch_blocks: u64,
+    /// Whether validators check a signature only once between them; not where their cost is measured.
+    pub shares_checks: bool,
     /// Whether the stake must have finalised something new at the end of each part.
     pub finality: bool,
     /// Between any two validators, unless an event says otherwise.
@@ -102,6 +107,13 @@ pub enum Event {
         /// Which seats both see.
         both: Vec<bool>,
     },
+    /// A twin signs one more vote on a checkpoint, which excludes one that it casts as well.
+    FalseVote {
+        /// Its seat.
+        seat: usize,
+        /// Which rule it breaks.
+        offence: Offence,
+    },
     /// A user submits to a validator.
     Submit {
         /// Seat of the validator.
@@ -136,6 +148,7 @@ impl fmt::Display for Event {
             Self::Reshuffle { first, both } => {
                 write!(f, "twins see {:?}, both {:?}", seats(first, true), seats(both, true))
             }
+            Self::FalseVote { seat, offence } => write!(f, "false vote of {seat}: {offence:?}"),
             Self::Submit { seat, transactions, lifetime } => {
                 write!(f, "submit {} to {seat}, for {lifetime} blocks", transactions.len())
             }
@@ -166,7 +179,8 @@ impl Plan {
         let link = dice.link(20, 10, 20);
         let parts = (0..dice.rng.random_range(1..=3)).map(|_| dice.part()).collect();
         let seats = dice.changes();
-        Self { seed, validators, pace, epoch_blocks, finality: true, link, twins, seats, parts }
+        let (shares_checks, finality) = (true, true);
+        Self { seed, validators, pace, epoch_blocks, shares_checks, finality, link, twins, seats, parts }
     }
 
     /// A network in which nothing happens until `blocks` are final.
@@ -175,7 +189,8 @@ impl Plan {
         let part = Part { events: Vec::new(), blocks };
         let (pace, twins) = (Duration::from_millis(200), Vec::new());
         let (seats, parts) = (Vec::new(), vec![part]);
-        Self { seed: 0, validators, pace, epoch_blocks: 32, finality: false, link, twins, seats, parts }
+        let (shares_checks, finality) = (false, false);
+        Self { seed: 0, validators, pace, epoch_blocks: 32, shares_checks, finality, link, twins, seats, parts }
     }
 
     /// Seats that run once.
@@ -240,6 +255,12 @@ impl Dice {
             for _ in 0..self.rng.random_range(1..=6) {
                 let event = Event::Reshuffle { first: self.sides(0.5), both: self.sides(0.2) };
                 events.push((self.moment(), event));
+            }
+        }
+        for seat in self.twins.clone() {
+            for _ in 0..self.rng.random_range(0..=FALSE_VOTES_MAX) {
+                let offence = *[Offence::Double, Offence::Surround].choose(&mut self.rng);
+                events.push((self.moment(), Event::FalseVote { seat, offence }));
             }
         }
         for _ in 0..self.rng.random_range(1..=SUBMISSIONS_MAX) {
@@ -310,6 +331,8 @@ mod tests {
         assert!(events(|event| matches!(event, Event::Partition { .. })) > 20);
         assert!(events(|event| matches!(event, Event::Degrade { .. })) > 5);
         assert!(events(|event| matches!(event, Event::Reshuffle { .. })) > 20);
+        assert!(events(|event| matches!(event, Event::FalseVote { offence: Offence::Double, .. })) > 5);
+        assert!(events(|event| matches!(event, Event::FalseVote { offence: Offence::Surround, .. })) > 5);
         assert!(events(|event| matches!(event, Event::Submit { transactions, .. } if transactions.len() > 1)) > 50);
     }
 }

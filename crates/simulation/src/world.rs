@@ -3,29 +3,33 @@
 //! Consensus writes to the runtime's disks, which lose what was not synced when power fails; history and evidence are files
 //! in a temporary directory. Killing a validator drops all its tasks at once, wherever they wait.
 
+use crate::court::{self, Case};
 use crate::invariants::{Invariant, Violation};
-use crate::ledger::{Broken, Chronicle, Ledger, Seats, transactions};
+use crate::keyring;
+use crate::ledger::{Broken, Chronicle, Ledger, Seats, Stakes, transactions};
 use crate::plan::{Event, Link, Part, Plan, SEALED_NAMESPACE};
 use crate::twins::Sights;
+use alloy_primitives::{B256, keccak256};
 use bytes::Bytes;
-use commonware_codec::DecodeExt as _;
 use commonware_cryptography::ed25519::PublicKey;
-use commonware_p2p::Recipients;
 use commonware_p2p::simulated::{self, Network, Oracle, SplitOrigin};
+use commonware_p2p::{Recipients, Sender as _};
 use commonware_runtime::{Clock as _, Handle, IoBuf, Metrics as _, Spawner as _, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, Probability, TestRng};
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use proof::lane::{Entropy, seal};
+use proof::checkpoint::{Evidence, Offence, Point, Vote};
+use proof::lane::{Entropy, LaneKey, seal};
 use protocol::api::{CertifiedBlock, SubmissionState};
 use protocol::network::LanePolicy;
 use sequencer::committees::Schedule;
+use sequencer::finality::{self, Tracker};
 use sequencer::guard::Guard;
-use sequencer::lane::{self, Dealt};
-use sequencer::simulated::{CHANNELS, Validator, channels, released};
+use sequencer::lane::{self, Dealt, LaneStatus, Randomness};
+use sequencer::simulated::{CHANNELS, STAKE_VOTES, Validator, channels, released, stake_vote};
 use sequencer::{
-    Application, Block, Committee, Config, EvidenceRecord, Hash, Lifetime, Limits, Receipt, Submission, ValidatorKeys,
-    transaction_hash,
+    Application, Block, Committee, Config, EvidenceRecord, FinalizedError, Hash, Lifetime, Limits, Receipt, Submission,
+    ValidatorKeys, transaction_hash,
 };
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -44,6 +48,8 @@ const PERIOD_BLOCKS: u64 = 4;
 const LOOK: Duration = Duration::from_millis(20);
 /// Looks until the files of a killed validator are free.
 const RELEASE_LOOKS_MAX: usize = 100;
+/// Links that a validator is asked for at a time.
+const LINKS_PAGE: usize = 256;
 /// Bytes of a message; above those of any block here.
 const MESSAGE_BYTES_MAX: u32 = 4 << 20;
 
@@ -62,6 +68,12 @@ pub struct Outcome {
     pub twins: u64,
     /// Pieces of evidence against twins.
     pub evidence: u64,
+    /// Links that the light client of an L1 has taken.
+    pub links: u64,
+    /// Proofs against voters that the contracts of an L1 have taken.
+    pub proofs: u64,
+    /// Validators that have lost their stake on the chain.
+    pub convicted: u64,
     /// Changes of the committee.
     pub changes: u64,
     /// Messages between validators.
@@ -72,6 +84,8 @@ pub struct Outcome {
     pub certificate_bytes: u64,
     /// Shares of the encrypted lane that honest validators sent.
     pub shares: u64,
+    /// Keys of the encrypted lane that validators made, or handed over.
+    pub keys: u64,
     /// State of the runtime's auditor at the end of each part: the same for the same seed.
     pub audits: Vec<String>,
 }
@@ -85,6 +99,9 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> R
         at: Duration::ZERO,
         detail: format!("no temporary directory: {error}"),
     })?;
+    if plan.shares_checks {
+        proof::memo::remember_on_this_thread();
+    }
     let mut world = World::new(plan, directory.path());
     let mut outcome = Outcome { twins: plan.twins.len() as u64, ..Outcome::default() };
     let mut checkpoint = None;
@@ -111,15 +128,18 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> R
     (outcome.messages, outcome.header_bytes) = (world.messages, world.header_bytes);
     outcome.certificate_bytes = world.certificate_bytes;
     outcome.shares = world.chronicle.lock().shares;
+    outcome.keys = world.chronicle.lock().keys();
     outcome.evidence = world.accusations().map_err(|broken| world.violation(broken))?;
     outcome.evidence += world.chronicle.lock().accusations;
+    let judged = world.judge().map_err(|reason| world.violation((Invariant::SlashProofsVerify, reason)))?;
+    (outcome.links, outcome.proofs, outcome.convicted) = (judged.links, judged.proofs, judged.convicted);
     let height = world.chronicle.lock().height();
     outcome.changes = world.schedule.terms().iter().filter(|term| (1..=height).contains(&term.first)).count() as u64;
     Ok(outcome)
 }
 
 /// A directory in memory where there is one: files outlive validators there, and nothing waits for a disk.
-fn temporary() -> std::io::Result<tempfile::TempDir> {
+pub(crate) fn temporary() -> std::io::Result<tempfile::TempDir> {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
 }
@@ -137,10 +157,17 @@ struct World<'a> {
     plan: &'a Plan,
     directory: &'a Path,
     committee: Committee,
-    /// Key of the encrypted lane.
-    lane: Dealt,
+    /// A key that is none of this network: what is sealed to it opens to nothing.
+    stranger: LaneKey,
     /// Whom the applications seat later.
     seats: Arc<Seats>,
+    /// Who has stake.
+    stakes: Arc<Stakes>,
+    /// What the stake has voted for, as the honest validator with the most of it serves it.
+    links: Vec<finality::Link>,
+    /// Evidence against voters that honest validators keep or blocks have, by its bytes.
+    proofs: BTreeMap<Vec<u8>, Evidence>,
+    false_votes: u64,
     /// Committees by the blocks that were served last.
     schedule: Schedule,
     peers: Vec<PublicKey>,
@@ -170,10 +197,15 @@ struct Powered {
     /// By seat; twins have two.
     processes: Vec<Vec<Process>>,
     sights: BTreeMap<usize, Sights>,
+    /// What twins send false votes with.
+    voices: BTreeMap<usize, Voice>,
     /// Links that are cut.
     cut: Vec<(usize, usize)>,
     link: Link,
 }
+
+/// Sends a vote to everybody.
+type Voice = Box<dyn FnMut(Vec<u8>)>;
 
 /// A submission that an honest validator has acknowledged.
 struct Acknowledged {
@@ -187,20 +219,25 @@ struct Acknowledged {
 
 impl<'a> World<'a> {
     fn new(plan: &'a Plan, directory: &'a Path) -> Self {
-        let validators: Vec<_> = (0..plan.validators)
-            .map(|seat| keys(seat).validator(format!("127.0.0.1:{}", 9_000 + seat), String::new()))
-            .collect();
+        let validators: Vec<_> =
+            (0..plan.validators).map(|seat| keyring::with(seat, |seat| seat.validator.clone())).collect();
         let committee = Committee::new(&validators, CHAIN_ID).expect("the keys of a plan are distinct");
         let named = |seats: &Vec<usize>| seats.iter().map(|seat| validators[*seat].clone()).collect();
         let seats = plan.seats.iter().map(|(epoch, seats)| (epoch * plan.epoch_blocks, named(seats))).collect();
-        let chronicle = Chronicle::new(plan.twins.iter().map(|seat| vote_key(*seat)).collect());
+        let keys_of = |seat: &usize| keyring::with(*seat, |seat| [seat.vote_key.clone(), seat.peer.as_ref().to_vec()]);
+        let chronicle = Chronicle::new(plan.twins.iter().flat_map(keys_of).collect());
+        let stakes = (0..plan.validators).map(|seat| keyring::with(seat, |seat| seat.offenders())).collect();
         Self {
             plan,
             directory,
             schedule: Schedule::new(committee.clone(), plan.epoch_blocks),
             committee,
-            lane: deal(plan),
+            stranger: stranger(plan),
             seats: Arc::new(seats),
+            stakes: Arc::new(stakes),
+            links: Vec::new(),
+            proofs: BTreeMap::new(),
+            false_votes: 0,
             peers: (0..plan.validators).map(peer).collect(),
             chronicle: Arc::new(Mutex::new(chronicle)),
             ledgers: BTreeMap::new(),
@@ -243,6 +280,7 @@ impl<'a> World<'a> {
         self.settle(&powered, part.blocks, begin).await?;
         self.check_served(&powered)?;
         self.check_expired()?;
+        self.collect_proofs(&powered)?;
         self.messages += messages_sent(&powered.context.encode());
         self.accusations().map(drop)
     }
@@ -262,6 +300,7 @@ impl<'a> World<'a> {
             oracle,
             processes: (0..self.plan.validators).map(|_| Vec::new()).collect(),
             sights: twins.map(|seat| (*seat, Sights::new(&self.peers))).collect(),
+            voices: BTreeMap::new(),
             cut: Vec::new(),
             link: self.plan.link,
         };
@@ -294,6 +333,7 @@ impl<'a> World<'a> {
                     (0..self.plan.validators).for_each(|seat| sights.set(&self.peers[seat], first[seat], both[seat]));
                 }
             }
+            Event::FalseVote { seat, offence } => self.vote_falsely(powered, *seat, *offence)?,
             Event::Submit { seat, transactions, lifetime } => self.submit(powered, *seat, transactions, *lifetime),
         }
         Ok(())
@@ -320,7 +360,8 @@ impl<'a> World<'a> {
         self.chronicle.lock().made(hashes.clone());
         if let [(SEALED_NAMESPACE, payload)] = made.as_slice() {
             // What it holds may stand in a block when it is opened.
-            let envelope = self.seal(powered.height(seat), payload);
+            let key = powered.with(seat, Validator::lane).flatten().and_then(|lane| lane.key);
+            let envelope = self.seal(key.map_or(self.stranger, |record| record.key), powered.height(seat), payload);
             hashes = vec![transaction_hash(SEALED_NAMESPACE, &envelope)];
             made = vec![(SEALED_NAMESPACE, envelope)];
             self.chronicle.lock().made(hashes.clone());
@@ -342,13 +383,76 @@ impl<'a> World<'a> {
         }
     }
 
+    /// A twin votes on the current checkpoint against what it votes for there, or around what it has voted for before.
+    fn vote_falsely(&mut self, powered: &mut Powered, seat: usize, offence: Offence) -> Result<(), Broken> {
+        let view = self.plan.honest().find_map(|seat| powered.with(seat, Validator::finality));
+        let (Some(view), Some(voice)) = (view, powered.voices.get_mut(&seat)) else { return Ok(()) };
+        self.false_votes += 1;
+        let source = match offence {
+            Offence::Double => Point { epoch: view.justified.epoch, root: view.justified.root },
+            Offence::Surround => Point { epoch: 0, root: B256::ZERO },
+        };
+        let target = Point { epoch: view.current.epoch, root: keccak256(self.false_votes.to_be_bytes()) };
+        if source.epoch >= target.epoch {
+            return Ok(());
+        }
+        let failed = |error: String| (Invariant::StartsAgain, format!("the guard of a false vote: {error}"));
+        let path = self.directory.join(format!("false-{}.guard", self.false_votes));
+        let guard = Guard::create(&path, genesis().digest()).map_err(|error| failed(error.to_string()))?;
+        let domain = self.origin()?.state().parameters().domain;
+        let vote = stake_vote(&keys(seat), &guard, &domain, Vote { source, target });
+        voice(vote.map_err(|error| failed(error.to_string()))?);
+        Ok(())
+    }
+
+    /// What the stake finalises from genesis on.
+    fn origin(&self) -> Result<Tracker, Broken> {
+        let tracker = Tracker::genesis(&self.committee, &genesis(), self.plan.epoch_blocks);
+        tracker.map_err(|error| (Invariant::StartsAgain, error.to_string()))
+    }
+
+    /// Notes what honest validators keep for those who slash.
+    fn collect_proofs(&mut self, powered: &Powered) -> Result<(), Broken> {
+        for seat in self.plan.honest() {
+            let broken = |error: FinalizedError| (Invariant::CertifiedWhenServed, format!("seat {seat}: {error}"));
+            let kept =
+                powered.with(seat, |validator| validator.vote_evidence(usize::MAX)).unwrap_or_else(|| Ok(vec![]));
+            self.proofs.extend(kept.map_err(broken)?.into_iter().map(|proof| (proof.encode(), proof)));
+            let links = powered.links(seat).map_err(broken)?;
+            if links.len() >= self.links.len() {
+                self.links = links;
+            }
+        }
+        let in_blocks = std::mem::take(&mut self.chronicle.lock().proofs);
+        self.proofs.extend(in_blocks.into_iter().map(|proof| (proof.encode(), proof)));
+        Ok(())
+    }
+
+    /// Has the contracts judge what was proven.
+    fn judge(&self) -> Result<court::Judgement, String> {
+        let convictions = self.chronicle.lock().convictions.clone();
+        if self.proofs.is_empty() && convictions.is_empty() {
+            return Ok(court::Judgement::default());
+        }
+        let tracker = self.origin().map_err(|(_, reason)| reason)?;
+        let (checkpoint, electorate) = tracker.state().checkpoint();
+        let proofs: Vec<Evidence> = self.proofs.values().cloned().collect();
+        court::judge(&Case {
+            domain: tracker.state().parameters().domain,
+            trusted: (*checkpoint, electorate.clone()),
+            validators: self.plan.validators,
+            links: &self.links,
+            proofs: &proofs,
+            convictions: &convictions,
+        })
+    }
+
     /// An envelope for the second target above `height`.
-    fn seal(&self, height: u64, payload: &Bytes) -> Bytes {
+    fn seal(&self, key: LaneKey, height: u64, payload: &Bytes) -> Bytes {
         let target = (height / PERIOD_BLOCKS + 2) * PERIOD_BLOCKS;
         let mut entropy = [0; 64];
         entropy[..8].copy_from_slice(&self.submissions.to_be_bytes());
-        let key = self.lane.sharing.public();
-        let sealed = seal(key, CHAIN_ID, SEALED_NAMESPACE, target, payload, Entropy(entropy));
+        let sealed = seal(&key, CHAIN_ID, SEALED_NAMESPACE, target, payload, Entropy(entropy));
         sealed.expect("a plan keeps the limits").into()
     }
 
@@ -384,7 +488,12 @@ impl<'a> World<'a> {
             return Ok(());
         };
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        for (_, sender, receiver) in links {
+        for (channel, sender, receiver) in links {
+            if channel == STAKE_VOTES {
+                let mut voice = sender.clone();
+                let speak = move |vote: Vec<u8>| drop(voice.send(Recipients::All, IoBuf::from(vote), false));
+                powered.voices.insert(seat, Box::new(speak));
+            }
             let (forward, route) = (sights.clone(), sights.clone());
             let (left, right) = sender.split_with(move |half, recipients: &_, _: &_| forward.forward(half, recipients));
             let route = move |(sender, _): &(PublicKey, _)| route.route(sender);
@@ -414,7 +523,7 @@ impl<'a> World<'a> {
         let name = format!("{seat}{half}");
         let honest = half.is_empty();
         let chronicle = honest.then(|| self.chronicle.clone());
-        let ledger = || Arc::new(Ledger::new(seat, chronicle, self.seats.clone()));
+        let ledger = || Arc::new(Ledger::new(seat, chronicle, self.seats.clone(), self.stakes.clone()));
         let ledger = self.ledgers.entry(name.clone()).or_insert_with(ledger);
         let application: Arc<dyn Application> = ledger.clone();
         let config = Config {
@@ -427,7 +536,7 @@ impl<'a> World<'a> {
             limits: Limits::default(),
             epoch_blocks: self.plan.epoch_blocks,
             guard: self.guard(powered, &name).await?,
-            lane: self.lane_of(seat),
+            lane: Some(self.lane(&name)),
         };
         free(&powered.context, &config.directory).await;
         let slot: Arc<Mutex<Option<Validator>>> = Arc::default();
@@ -447,18 +556,20 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The encrypted lane as a seat takes part in it.
-    fn lane_of(&self, seat: usize) -> Option<lane::Config> {
-        let secret = self.lane.secret(&self.committee, &keys(seat))?;
+    /// The encrypted lane as a validator takes part in it, whose key the validators make. Halves of twins deal differently.
+    fn lane(&self, name: &str) -> lane::Config {
         let policies = [(SEALED_NAMESPACE, LanePolicy::Both)].into();
-        Some(lane::Config { period_blocks: PERIOD_BLOCKS, policies, secret })
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.plan.seed.to_be_bytes());
+        seed[8..8 + name.len()].copy_from_slice(name.as_bytes());
+        let randomness = Randomness::Seeded(seed);
+        lane::Config { period_blocks: PERIOD_BLOCKS, policies, dealt: None, randomness }
     }
 
     /// The record of what a validator signed; twins have one each.
     async fn guard(&self, powered: &Powered, name: &str) -> Result<Arc<Guard>, Broken> {
         let path = self.directory.join(format!("{name}.guard"));
-        let commitment = Ledger::new(0, None, Arc::default()).genesis_commitment();
-        let genesis = Block::genesis(CHAIN_ID, 0, commitment).digest();
+        let genesis = genesis().digest();
         let mut opened = if path.exists() { Guard::open(&path, genesis) } else { Guard::create(&path, genesis) };
         for _ in 0..RELEASE_LOOKS_MAX {
             if opened.is_ok() {
@@ -478,6 +589,10 @@ impl<'a> World<'a> {
     fn check_now(&self, powered: &Powered) -> Result<(), Broken> {
         let mut chronicle = self.chronicle.lock();
         chronicle.broken.take().map_or(Ok(()), Err)?;
+        self.plan.honest().try_for_each(|seat| match powered.with(seat, Validator::lane).flatten() {
+            Some(LaneStatus { key: Some(key), has_share: true, .. }) => chronicle.holds(seat, &key),
+            _ => Ok(()),
+        })?;
         self.plan.honest().try_for_each(|seat| match powered.with(seat, Validator::finality) {
             Some(finality) => chronicle.finalized(seat, &finality.finalized),
             None => Ok(()),
@@ -593,8 +708,8 @@ impl<'a> World<'a> {
     fn is_twin(&self, record: &EvidenceRecord) -> bool {
         let term = usize::try_from(record.epoch).ok().and_then(|number| self.schedule.terms().get(number));
         let accused = term.and_then(|term| term.committee.validators().get(record.seat as usize));
-        let twins = self.plan.twins.iter().map(|seat| keys(*seat).public_key());
-        accused.is_some_and(|accused| twins.into_iter().any(|twin| twin == accused.public_key))
+        let is = |twin: &usize, key: &str| keyring::with(*twin, |twin| twin.validator.public_key == key);
+        accused.is_some_and(|accused| self.plan.twins.iter().any(|twin| is(twin, &accused.public_key)))
     }
 
     /// How much evidence the honest validators have kept; it must be against twins.
@@ -654,6 +769,21 @@ impl Powered {
         self.with(seat, |validator| validator.status(name)).flatten().map(|status| status.state)
     }
 
+    /// All links that a seat serves, page by page.
+    fn links(&self, seat: usize) -> Result<Vec<finality::Link>, FinalizedError> {
+        let mut links: Vec<finality::Link> = Vec::new();
+        loop {
+            let from = links.last().map_or(0, |link| link.target.epoch + 1);
+            let page = self
+                .with(seat, |validator| validator.links(from, LINKS_PAGE))
+                .unwrap_or_else(|| Ok(Default::default()))?;
+            if page.links.is_empty() {
+                return Ok(links);
+            }
+            links.extend(page.links);
+        }
+    }
+
     fn served(&self, seat: usize, from: u64) -> Result<Vec<CertifiedBlock>, String> {
         let page = self.with(seat, |validator| validator.finalized(from, usize::MAX));
         page.unwrap_or_else(|| Ok(Vec::new())).map_err(|error| error.to_string())
@@ -681,23 +811,23 @@ fn messages_sent(metrics: &str) -> u64 {
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-/// The key of the lane, the same for the same plan.
-fn deal(plan: &Plan) -> Dealt {
+/// A key of nobody, the same for the same plan.
+fn stranger(plan: &Plan) -> LaneKey {
     let validators = NonZeroU32::new(plan.validators as u32).expect("a plan has validators");
-    Dealt::with(TestRng::new(plan.seed), validators).expect("a key that is not zero")
+    *Dealt::with(TestRng::new(plan.seed), validators).expect("a key that is not zero").sharing.public()
 }
 
 fn keys(seat: usize) -> ValidatorKeys {
-    ValidatorKeys::from_seed(seat as u64)
-}
-
-fn vote_key(seat: usize) -> Vec<u8> {
-    hex::decode(keys(seat).vote_key()).expect("a key is hex")
+    keyring::with(seat, |seat| seat.keys.clone())
 }
 
 fn peer(seat: usize) -> PublicKey {
-    let key = hex::decode(keys(seat).public_key()).expect("a key is hex");
-    PublicKey::decode(Bytes::from(key)).expect("a key is a key")
+    keyring::with(seat, |seat| seat.peer.clone())
+}
+
+fn genesis() -> Block {
+    let ledger = Ledger::new(0, None, Arc::default(), Arc::default());
+    Block::genesis(CHAIN_ID, 0, ledger.genesis_commitment())
 }
 
 /// All ordered pairs of different seats.

@@ -54,7 +54,8 @@ async fn an_imported_chain_claims_neither_a_quorum_nor_a_supply() {
     let dir = tempfile::tempdir().unwrap();
     let chain = open(&folder, dir.path());
     let server = serve(([127, 0, 0, 1], 0).into(), chain, Arc::new(ReadOnly), RpcLimits::default()).await.unwrap();
-    let (client, url) = (reqwest::Client::new(), format!("http://{}", server.local_addr));
+    let (client, url) =
+        (reqwest::Client::builder().tls_certs_only([]).build().unwrap(), format!("http://{}", server.local_addr));
     let ask = async |method: &str| -> Value {
         let call = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": []});
         client.post(&url).json(&call).send().await.unwrap().json().await.unwrap()
@@ -66,7 +67,7 @@ async fn an_imported_chain_claims_neither_a_quorum_nor_a_supply() {
 }
 
 async fn replay(folder: &Path, url: &str) -> Outcome {
-    let client = reqwest::Client::new();
+    let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
     let mut outcome = Outcome::default();
     for path in exchanges(folder) {
         let name = path.strip_prefix(folder).unwrap().display().to_string();

@@ -41,23 +41,27 @@ const IDLE_CONNECTIONS_MAX: usize = 16;
 /// Time after which a pooled connection is not used again; below the idle limit of our servers, which would close it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An HTTP client for nodes: connects within 3 seconds, follows no redirect. Share one per process.
+/// An HTTP client for nodes: connects within 3 seconds, follows no redirect, trusts for `https://` whom the
+/// system trusts. Share one per process.
 pub fn http_client() -> Client {
-    Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .no_proxy()
-        .build()
-        .expect("no option needs anything from the system")
+    let settings = || {
+        Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .no_proxy()
+    };
+    // A system may have no authorities at all.
+    let trusting = settings().build();
+    trusting.unwrap_or_else(|_| settings().tls_certs_only([]).build().expect("nothing else can be missing"))
 }
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The endpoint is not the URL of an HTTP service.
-    #[error("endpoint {0:?} is no http:// URL with a host")]
+    #[error("endpoint {0:?} is no http:// or https:// URL with a host")]
     Endpoint(String),
     /// The node could not be reached, or did not answer in time.
     #[error("{url} cannot be reached")]
@@ -138,7 +142,7 @@ impl Api {
     pub fn new(endpoint: &str, http: Client) -> Result<Self, ClientError> {
         let invalid = || ClientError::Endpoint(problem::shorten(endpoint));
         let mut url = Url::parse(endpoint).map_err(|_| invalid())?;
-        if url.scheme() != "http" || !url.has_host() {
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(invalid());
         }
         url.set_query(None);
@@ -239,6 +243,7 @@ mod tests {
     fn a_path_in_the_endpoint_is_kept() {
         assert_eq!(url("http://127.0.0.1:9100"), "http://127.0.0.1:9100/shard/v1/info");
         assert_eq!(url("http://node.example/a/?q#f"), "http://node.example/a/shard/v1/info");
+        assert_eq!(url("https://node.example"), "https://node.example/shard/v1/info");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use super::{Api, CALL_BYTES_MAX, CALL_TIMEOUT, ClientError, parse, read};
 use crate::validator::PAGE_BYTES_MAX;
 use axum::body::Bytes;
 use protocol::api::{
-    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LinkPage, SubmitAllRequest, SubmitAllResponse,
-    SubmitRequest, SubmitResponse, ValidatorStatus,
+    CertifiedBlock, Committees, FinalizedPage, KeptCheckpoint, LaneState, LinkPage, SubmitAllRequest,
+    SubmitAllResponse, SubmitRequest, SubmitResponse, ValidatorStatus,
 };
 use reqwest::Client;
 use std::time::Duration;
@@ -91,6 +91,11 @@ impl ValidatorClient {
     /// Who orders which blocks, as the validator says; the blocks that announce it are the proof.
     pub async fn committees(&self) -> Result<Committees, ClientError> {
         self.api.get_json(self.api.url("seq/v1/committees"), ANSWER_BYTES_MAX, TRANSFER_TIMEOUT).await
+    }
+
+    /// Who holds the key of the encrypted lane. The proof is the caller's to check.
+    pub async fn lane(&self) -> Result<LaneState, ClientError> {
+        self.api.get_json(self.api.url("seq/v1/lane"), CALL_BYTES_MAX, CALL_TIMEOUT).await
     }
 
     /// Links that the stake voted for, to targets of epoch `from` and later, ascending; a page may be shorter than `max` (1..=256).

@@ -1,7 +1,10 @@
 //! Final blocks.
 
 use super::api::block_service_server::BlockService;
-use super::api::{Block, GetBlockRequest, ListBlocksRequest, ListBlocksResponse, StreamBlocksRequest};
+use super::api::{
+    Block, BlockHeader, BlockShard, GetBlockRequest, GetHeaderRequest, GetShardRequest, ListBlocksRequest,
+    ListBlocksResponse, StreamBlocksRequest,
+};
 use super::stream::{Answers, Place};
 use super::{Service, convert};
 use crate::problem::Reply;
@@ -13,6 +16,16 @@ impl BlockService for Service {
     async fn get_block(&self, request: Request<GetBlockRequest>) -> Result<Response<Block>, Status> {
         let height = request.into_inner().height;
         self.call(async { Ok(convert::block(self.0.backend.block(height).await?)) }).await
+    }
+
+    async fn get_header(&self, request: Request<GetHeaderRequest>) -> Result<Response<BlockHeader>, Status> {
+        let height = request.into_inner().height;
+        self.call(async { Ok(convert::header(self.0.backend.header(height).await?)) }).await
+    }
+
+    async fn get_shard(&self, request: Request<GetShardRequest>) -> Result<Response<BlockShard>, Status> {
+        let GetShardRequest { height, index } = request.into_inner();
+        self.call(async { Ok(convert::shard(self.0.backend.shard(height, index).await?)) }).await
     }
 
     async fn list_blocks(&self, request: Request<ListBlocksRequest>) -> Result<Response<ListBlocksResponse>, Status> {

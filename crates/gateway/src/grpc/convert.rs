@@ -6,8 +6,8 @@ use crate::problem::{Reply, bad_request};
 use alloy_primitives::B256;
 use bytes::Bytes;
 use protocol::api::{
-    CheckpointName, KeptCheckpoint, NamespaceBlock, Problem, SubmissionAnswer, SubmissionPlace, SubmissionReceipt,
-    SubmissionState, SubmissionStatus, SubmitBatchResponse, ValidatorStatus,
+    BlockHeader, BlockShard, CheckpointName, KeptCheckpoint, NamespaceBlock, Problem, SubmissionAnswer,
+    SubmissionPlace, SubmissionReceipt, SubmissionState, SubmissionStatus, SubmitBatchResponse, ValidatorStatus,
 };
 use tonic::{Code, Status};
 
@@ -16,7 +16,8 @@ pub(super) fn status(problem: Problem) -> Status {
     let code = match problem.status {
         400 | 413 | 415 | 416 | 422 => Code::InvalidArgument,
         403 => Code::PermissionDenied,
-        404 | 410 => Code::NotFound,
+        404 => Code::NotFound,
+        410 => Code::OutOfRange,
         409 => Code::FailedPrecondition,
         408 | 504 => Code::DeadlineExceeded,
         429 | 507 => Code::ResourceExhausted,
@@ -137,6 +138,14 @@ pub(super) fn namespace(block: NamespaceBlock) -> api::NamespaceBlock {
     }
 }
 
+pub(super) fn header(told: BlockHeader) -> api::BlockHeader {
+    api::BlockHeader { height: told.height, header: told.header.0, certificate: told.certificate.0 }
+}
+
+pub(super) fn shard(told: BlockShard) -> api::BlockShard {
+    api::BlockShard { height: told.height, proof: told.proof.0 }
+}
+
 pub(super) fn checkpoint(name: CheckpointName) -> api::CheckpointName {
     api::CheckpointName { epoch: name.epoch, height: name.height, root: bytes(name.root) }
 }
@@ -150,6 +159,7 @@ pub(super) fn validator(status: ValidatorStatus) -> api::Status {
     api::Status {
         seat: status.seat,
         final_height: status.height,
+        oldest_height: status.oldest_height,
         pending: status.pending,
         epoch: finality.epoch,
         epoch_blocks: finality.epoch_blocks,

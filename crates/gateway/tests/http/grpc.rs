@@ -169,6 +169,13 @@ async fn blocks_and_namespaces_are_told_one_by_one_in_pages_and_in_streams() {
     assert_eq!(found, (7, &b"hi"[..]));
     let absent = blocks.get_block(api::GetBlockRequest { height: 9 }).await.unwrap_err();
     assert_eq!(absent.code(), Code::NotFound);
+    let header = blocks.get_header(api::GetHeaderRequest { height: 2 }).await.unwrap().into_inner();
+    assert_eq!((header.height, &header.header[..], &header.certificate[..]), (2, &b"header"[..], &b"certificate"[..]));
+    let shard = blocks.get_shard(api::GetShardRequest { height: 1, index: 2 }).await.unwrap().into_inner();
+    assert_eq!(shard.proof[..], [2; 9]);
+    let pruned = blocks.get_shard(api::GetShardRequest { height: 2, index: 0 }).await.unwrap_err();
+    assert_eq!(pruned.code(), Code::OutOfRange);
+    assert!(pruned.message().contains("from height 7 on"), "{pruned}");
     let page = blocks.list_blocks(api::ListBlocksRequest { from: 2, max: 0 }).await.unwrap().into_inner();
     assert_eq!(page.blocks.iter().map(|block| block.height).collect::<Vec<_>>(), [2, 3]);
     let mut streamed = blocks.stream_blocks(api::StreamBlocksRequest { from: 3 }).await.unwrap().into_inner();

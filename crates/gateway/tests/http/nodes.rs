@@ -7,9 +7,9 @@ use cid::Cid;
 use gateway::backend::{Answer, FinalBlock, ShardBackend, Submission, ValidatorBackend};
 use gateway::problem;
 use protocol::api::{
-    CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint, LinkPage,
-    NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ShardNodeInfo, SubmissionPlace, SubmissionReceipt,
-    SubmissionState, SubmissionStatus, ValidatorStatus, VotedLink,
+    BlockHeader, BlockShard, CertifiedBlock, CheckpointName, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint,
+    LaneAttempt, LaneState, LinkPage, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, ShardNodeInfo,
+    SubmissionPlace, SubmissionReceipt, SubmissionState, SubmissionStatus, ValidatorStatus, VotedLink,
 };
 use protocol::content::sha256;
 use std::collections::BTreeMap;
@@ -209,6 +209,11 @@ impl ValidatorBackend for Seat {
         Ok(Committees { committees: vec![CommitteeTerm::default(), term] })
     }
 
+    async fn lane(&self) -> Answer<LaneState> {
+        let attempt = LaneAttempt { round: 3, until: 63 };
+        Ok(LaneState { height: self.height(), attempt: Some(attempt), ..LaneState::default() })
+    }
+
     async fn links(&self, from: u64, max: usize) -> Answer<LinkPage> {
         let link = |epoch| VotedLink { epoch, link: vec![epoch as u8].into() };
         Ok(LinkPage { links: (from..5).take(max).map(link).collect(), electorates: vec![] })
@@ -243,6 +248,19 @@ impl ValidatorBackend for Seat {
             namespaces: namespaces.into_iter().collect(),
             ..FinalBlock::default()
         })
+    }
+
+    async fn header(&self, height: u64) -> Answer<BlockHeader> {
+        let FinalBlock { header, certificate, .. } = self.block(height).await?;
+        Ok(BlockHeader { height, header: header.into(), certificate: certificate.into() })
+    }
+
+    async fn shard(&self, height: u64, index: u32) -> Answer<BlockShard> {
+        match (height, index) {
+            (1, 0..3) => Ok(BlockShard { height, proof: vec![index as u8; 9].into() }),
+            (1, _) => Err(problem::not_found("shard", index, "the payload has 3")),
+            _ => Err(problem::gone(format!("block {height} is pruned: this validator keeps blocks from height 7 on"))),
+        }
     }
 
     async fn report(&self, evidence: Bytes) -> Answer<()> {

@@ -1,13 +1,13 @@
 //! The API of a validator: submissions and their states, namespaces with proofs, streams, Espresso's shapes.
 
 use crate::nodes::{REFUSED, Seat, transaction_hash};
-use crate::site::listener;
+use crate::site::{listener, problem};
 use axum::body::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use gateway::{ServeLimits, Server, ValidatorConfig, serve, validator_router};
 use protocol::api::{
-    NamespaceBlock, NamespacePage, SubmissionAnswer, SubmissionReceipt, SubmissionState, SubmissionStatus,
-    SubmitBatchResponse,
+    BlockHeader, BlockShard, NamespaceBlock, NamespacePage, SubmissionAnswer, SubmissionReceipt, SubmissionState,
+    SubmissionStatus, SubmitBatchResponse,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -174,6 +174,24 @@ async fn a_namespace_asks_what_it_owes_and_what_a_byte_costs() {
     for path in ["/seq/v1/namespaces/x/account", "/seq/v1/namespaces/-1/fee", "/seq/v1/namespaces/7/fee?at=2"] {
         assert_eq!(site.get(path).await.status(), 400, "{path}");
     }
+}
+
+#[tokio::test]
+async fn headers_and_shards_are_told_and_what_is_pruned_is_gone() {
+    let site = Site::new().await;
+    (0..2).for_each(|_| site.seat.order());
+    let header: BlockHeader = site.get("/seq/v1/blocks/2/header").await.json().await.unwrap();
+    assert_eq!(
+        (header.height, header.header.as_ref(), header.certificate.as_ref()),
+        (2, &b"header"[..], &b"certificate"[..])
+    );
+    let shard: BlockShard = site.get("/seq/v1/blocks/1/shards/2").await.json().await.unwrap();
+    assert_eq!((shard.height, shard.proof.as_ref()), (1, &[2; 9][..]));
+    problem(site.get("/seq/v1/blocks/1/shards/3").await, 404, "not-found").await;
+    problem(site.get("/seq/v1/blocks/1/shards/384").await, 400, "bad-request").await;
+    problem(site.get("/seq/v1/blocks/1/shards/-1").await, 400, "bad-request").await;
+    let gone = problem(site.get("/seq/v1/blocks/2/shards/0").await, 410, "gone").await;
+    assert!(gone.contains("from height 7 on"), "{gone}");
 }
 
 #[tokio::test]

@@ -66,6 +66,8 @@ pub struct Options {
     pub epoch_blocks: u64,
     /// What stands in which namespace; first come, first served in all others.
     pub policies: BTreeMap<u64, LanePolicy>,
+    /// Who makes the key of the encrypted lane.
+    pub lane: lane::KeyMaker,
     /// How the validators keep their chains.
     pub chain: ChainOptions,
     /// The limits of the JSON-RPC and the pool.
@@ -85,6 +87,7 @@ impl Default for Options {
             block_millis: 200,
             epoch_blocks: EPOCH_BLOCKS_DEFAULT,
             policies: lane::policies(&[]),
+            lane: lane::KeyMaker::default(),
             chain: ChainOptions::default(),
             settings: Settings::default(),
         }
@@ -184,7 +187,7 @@ fn create(state: &Path, options: &Options) -> Result<Network> {
     }
     let authority = accounts.first().ok_or_else(|| eyre!("no development accounts"))?.address;
     let validators = validators(state, options.validators)?;
-    let lane = lane::deal(state, &validators, DEV_CHAIN_ID, options.policies.clone())?;
+    let lane = lane::create(state, &validators, DEV_CHAIN_ID, options.policies.clone(), options.lane)?;
     let stakes = stakes(state, options.validators)?;
     alloc.extend(stakes.iter().map(|stake| (stake.owner, ake(VALIDATOR_GAS_AKE))));
     Ok(Network {

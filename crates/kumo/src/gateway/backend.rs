@@ -147,6 +147,17 @@ impl Answers {
         view
     }
 
+    /// The key that validators made, for those who know the network from here alone; empty while there is none.
+    async fn lane_key(&self) -> Answer<String> {
+        for validator in &self.validators {
+            match validator.lane().await {
+                Ok(state) => return Ok(state.key.map_or_else(String::new, |key| key.key)),
+                Err(error) => tracing::debug!(%error, "passed over a validator"),
+            }
+        }
+        Err(problem::unavailable("no validator says what the key of the encrypted lane is"))
+    }
+
     /// Whether the record is signed by the provider that holds this attempt of the task now.
     async fn check_log(&self, record: &LogRecord) -> Answer<()> {
         if record.sealed.len() > RECORD_BYTES_MAX {
@@ -177,6 +188,9 @@ impl Backend for Answers {
         network.accounts.clear();
         network.validators.clear();
         network.genesis = None;
+        if let Some(lane) = network.lane.as_mut().filter(|lane| lane.key.is_empty()) {
+            lane.key = self.lane_key().await?;
+        }
         Ok(network)
     }
 
@@ -330,6 +344,13 @@ impl Backend for Answers {
         height: u64,
         limit: usize,
     ) -> Answer<Vec<SequencedTransaction>> {
+        let from = self.indexed(Index::complete_from).await?;
+        // 0 is as good as 1: there are no transactions in genesis.
+        if height.max(1) < from {
+            let detail =
+                format!("this gateway has the transactions of all blocks from height {from} on, not from {height}");
+            return Err(problem::gone(detail));
+        }
         self.indexed(move |index| index.transactions(namespace, height, limit)).await
     }
 

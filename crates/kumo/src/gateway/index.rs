@@ -18,6 +18,8 @@ const CURSORS: TableDefinition<&str, u64> = TableDefinition::new("cursors");
 
 const EVENTS_CURSOR: &str = "events";
 const SEQUENCER_CURSOR: &str = "sequencer";
+/// Behind the last height that was skipped, as nobody had it any more.
+const SEQUENCER_FROM: &str = "sequencer_from";
 /// Which chain the index was built from.
 const GENESIS: TableDefinition<&str, &[u8; 32]> = TableDefinition::new("genesis");
 
@@ -103,6 +105,23 @@ impl Index {
     /// The next sequencer height wanted; heights start at 1.
     pub fn sequencer_cursor(&self) -> Result<u64> {
         Ok(self.cursor(SEQUENCER_CURSOR)?.max(1))
+    }
+
+    /// The height from which on the transactions of all blocks are here.
+    pub fn complete_from(&self) -> Result<u64> {
+        Ok(self.cursor(SEQUENCER_FROM)?.max(1))
+    }
+
+    /// Goes on from `height`, and remembers that blocks below it are missing.
+    pub fn skip_to(&self, height: u64) -> Result<()> {
+        let write = self.database.begin_write()?;
+        {
+            let mut cursors = write.open_table(CURSORS)?;
+            cursors.insert(SEQUENCER_CURSOR, height)?;
+            cursors.insert(SEQUENCER_FROM, height)?;
+        }
+        write.commit()?;
+        Ok(())
     }
 
     fn cursor(&self, name: &str) -> Result<u64> {

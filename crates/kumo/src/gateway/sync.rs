@@ -102,6 +102,13 @@ impl Sink for Namespaces {
         }
     }
 
+    /// What is indexed is only what somebody still has.
+    fn skip_to(&self, oldest: u64) -> Result<bool> {
+        self.index.skip_to(oldest)?;
+        *self.next.lock() = Some(oldest);
+        Ok(true)
+    }
+
     fn apply(&self, block: &Block) -> Result<()> {
         let transactions = opaque_transactions(block);
         if !transactions.is_empty() || block.height.is_multiple_of(EMPTY_BLOCKS_MAX) {
@@ -158,6 +165,12 @@ mod tests {
         assert_eq!(kept.iter().map(|t| (t.height, t.index)).collect::<Vec<_>>(), [(2, 0), (2, 1)]);
         assert_eq!(kept[1].hash, B256::from(transaction_hash(7, b"b")));
         assert!(index.transactions(1, 0, 10).unwrap().is_empty());
-        assert_eq!(Namespaces::new(index).next_height().unwrap(), 3, "a restart goes on behind the last block kept");
+        let again = Namespaces::new(index.clone());
+        assert_eq!(again.next_height().unwrap(), 3, "a restart goes on behind the last block kept");
+        assert_eq!(index.complete_from().unwrap(), 1);
+        assert!(again.skip_to(9).unwrap());
+        assert_eq!((again.next_height().unwrap(), index.complete_from().unwrap()), (9, 9));
+        again.apply(&block(9, vec![Entry::new(7, [pay(b"c")])])).unwrap();
+        assert_eq!((Namespaces::new(index.clone()).next_height().unwrap(), index.complete_from().unwrap()), (10, 9));
     }
 }

@@ -8,6 +8,7 @@ pub mod handover;
 pub mod imported;
 pub mod provider;
 pub mod rpc;
+mod shards;
 pub mod shared;
 pub mod storage;
 pub mod validator;

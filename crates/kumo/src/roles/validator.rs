@@ -1,31 +1,34 @@
 //! The validator role: order blocks with the other validators, execute before voting, serve final blocks.
 
 use super::rpc::clients;
+use super::shards::ShardDesk;
 use super::shared::Shared;
 use super::{Running, listen, lock_directory};
 use crate::genesis;
 use crate::lane;
 use crate::protection;
+use crate::retention::Retention;
 use crate::seam::Settlement;
+use crate::validator_snapshot::SEQUENCER_DIR;
 use ::gateway::backend::{Answer, FinalBlock, Submission, ValidatorBackend};
-use ::gateway::client::ValidatorClient;
-use ::gateway::problem;
+use ::gateway::client::{ClientError, ValidatorClient};
+use ::gateway::problem::{self, Next as _};
 use alloy_primitives::{B256, U256};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chain::{Chain, ChainConfig, ChainError};
 use eyre::{Context, Result, ensure, eyre};
 use protocol::api::{
-    CertifiedBlock, CheckpointName, CommittedAccount, CommitteeTerm, Committees, FinalizedPage, KeptCheckpoint,
-    LinkPage, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem, SubmissionReceipt, SubmissionStatus,
-    ValidatorStatus, VotedLink,
+    BlockHeader, BlockShard, CertifiedBlock, CheckpointName, CommittedAccount, CommitteeTerm, Committees,
+    FinalizedPage, KeptCheckpoint, LaneState, LinkPage, NamespaceAccount, NamespaceBlock, NamespaceFee, Problem,
+    SubmissionReceipt, SubmissionStatus, ValidatorStatus, VotedLink,
 };
 use protocol::network::{Network, Validator};
 use sequencer::committees::Term;
 use sequencer::fees::Pricing;
 use sequencer::{
-    Application as _, Block, Committee, FinalizedError, Lifetime, Receipt, ReportError, SYSTEM, Sequencer, SubmitError,
-    TakeError, ValidatorKeys,
+    Application as _, Block, Committee, FinalizedError, Lifetime, Limits, Receipt, ReportError, SYSTEM, Sequencer,
+    SubmitError, TakeError, ValidatorKeys,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -75,6 +78,9 @@ const STALLED: Duration = Duration::from_secs(10);
 /// Pause after a validator did not answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// HTTP status of what is pruned.
+const GONE: u16 = 410;
+
 /// File in a validator's directory that holds its keys.
 pub const KEY_FILE: &str = "validator.key";
 /// Directory of the chain in the directory of a validator or an rpc node.
@@ -120,7 +126,7 @@ pub async fn start(config: Config) -> Result<Running> {
     });
     let stopped = sequencer.clone();
     role.on_stop(move || async move { stopped.stop().await });
-    let router = ::gateway::validator_router(Arc::new(Api { sequencer }), Default::default());
+    let router = ::gateway::validator_router(Arc::new(Api::new(sequencer)), Default::default());
     let server = ::gateway::serve(api, router, ::gateway::ServeLimits::node())?;
     role.on_stop(move || async move { server.stop().await });
     Ok(role)
@@ -177,7 +183,7 @@ async fn fetch_when_alone(sequencer: Sequencer, named: Vec<ValidatorClient>, own
         let page = match validator.finalized(height + 1, PAGE_BLOCKS, PAGE_WAIT_MILLIS).await {
             Ok(page) => page.blocks,
             Err(error) => {
-                tracing::debug!(%error, height, "passed over a validator");
+                passed_over(&error, height + 1);
                 tokio::time::sleep(RETRY_PAUSE).await;
                 continue;
             }
@@ -195,6 +201,21 @@ async fn fetch_when_alone(sequencer: Sequencer, named: Vec<ValidatorClient>, own
     }
 }
 
+/// Says why a validator was of no use: loudly if it will never be, as it has pruned what is missing here. Returns whether
+/// that is so.
+pub(crate) fn passed_over(error: &ClientError, height: u64) -> bool {
+    match error {
+        ClientError::Refused { problem, .. } if problem.status == GONE => {
+            tracing::warn!(%error, height, "a validator no longer has the blocks that are missing here");
+            true
+        }
+        _ => {
+            tracing::debug!(%error, height, "passed over a validator");
+            false
+        }
+    }
+}
+
 /// How a node keeps its chain.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChainOptions {
@@ -202,6 +223,8 @@ pub struct ChainOptions {
     pub config: ChainConfig,
     /// Whether everything in the directory is checked before it is used.
     pub verify: bool,
+    /// How long a validator keeps the blocks of the sequencer.
+    pub retention: Retention,
 }
 
 impl ChainOptions {
@@ -254,10 +277,10 @@ async fn start_sequencer(config: &Config, keys: ValidatorKeys, p2p: SocketAddr, 
         keys,
         committee,
         listen: p2p,
-        directory: config.dir.join("sequencer"),
+        directory: config.dir.join(SEQUENCER_DIR),
         genesis_timestamp_millis,
         block_millis: genesis.block_millis,
-        limits: Default::default(),
+        limits: Limits { retention: config.chain.retention.0, ..Limits::default() },
         epoch_blocks: genesis.epoch_blocks,
         guard: Arc::new(guard),
         lane,
@@ -267,9 +290,14 @@ async fn start_sequencer(config: &Config, keys: ValidatorKeys, p2p: SocketAddr, 
 
 struct Api {
     sequencer: Sequencer,
+    shards: ShardDesk,
 }
 
 impl Api {
+    fn new(sequencer: Sequencer) -> Self {
+        Self { sequencer, shards: ShardDesk::default() }
+    }
+
     /// Reads on a blocking thread.
     async fn read<T: Send + 'static>(
         &self,
@@ -277,7 +305,7 @@ impl Api {
     ) -> Answer<T> {
         let sequencer = self.sequencer.clone();
         let read = tokio::task::spawn_blocking(move || read(&sequencer)).await;
-        read.map_err(|e| problem::internal(e.to_string()))?.map_err(|e| problem::internal(e.to_string()))
+        read.map_err(|e| problem::internal(e.to_string()))?.map_err(unreadable)
     }
 
     /// The final block of a height with its certificate, which genesis does not have.
@@ -287,6 +315,15 @@ impl Api {
             _ => sequencer.block(height),
         });
         found.await?.ok_or_else(|| not_final(height, self.sequencer.height()))
+    }
+}
+
+fn unreadable(error: FinalizedError) -> Problem {
+    match error {
+        FinalizedError::Pruned { .. } => problem::gone(error.to_string())
+            .with_next("ask a validator that keeps blocks longer; this one still has the header and its certificate"),
+        FinalizedError::Stopped => problem::unavailable(error.to_string()),
+        FinalizedError::History(_) => problem::internal(error.to_string()),
     }
 }
 
@@ -414,6 +451,21 @@ impl ValidatorBackend for Api {
         })
     }
 
+    async fn header(&self, height: u64) -> Answer<BlockHeader> {
+        let found = self.read(move |sequencer| sequencer.header(height)).await?;
+        let (header, certificate) = found.ok_or_else(|| match height {
+            0 => problem::not_found("header of block", height, "genesis has no certificate"),
+            _ => not_final(height, self.sequencer.height()),
+        })?;
+        Ok(BlockHeader { height, header: header.encode().into(), certificate: certificate.into() })
+    }
+
+    async fn shard(&self, height: u64, index: u32) -> Answer<BlockShard> {
+        let read = async || Ok(self.decoded(height).await?.0.payload.encoded().clone());
+        let proof = self.shards.prove(height, index, read).await?;
+        Ok(BlockShard { height, proof: proof.encode().into() })
+    }
+
     async fn height_of(&self, digest: B256) -> Answer<u64> {
         let found = self.read(move |sequencer| sequencer.height_of(&digest.into())).await?;
         found.ok_or_else(|| problem::not_found("block", digest, "no final block has this digest"))
@@ -475,6 +527,11 @@ impl ValidatorBackend for Api {
             validators: term.committee.validators().to_vec(),
         };
         Ok(Committees { committees: self.sequencer.committees().terms().iter().map(term).collect() })
+    }
+
+    async fn lane(&self) -> Answer<LaneState> {
+        let found = self.read(lane::state).await?;
+        found.ok_or_else(|| problem::not_found("encrypted lane", "key", "this network has none"))
     }
 
     async fn links(&self, from: u64, max: usize) -> Answer<LinkPage> {

@@ -46,6 +46,7 @@ impl World {
             block_millis: 100,
             epoch_blocks: 32,
             policies: kumo::lane::policies(&[]),
+            lane: Default::default(),
             chain: Default::default(),
             settings: Default::default(),
         };

@@ -39,6 +39,21 @@ impl Stakers {
         Process::start(&format!("validator-{seat}"), self.person.command(&words), &log)
     }
 
+    /// Kills a validator.
+    pub fn kill(&mut self, seat: usize) {
+        self.validators[seat].as_mut().expect("it runs").kill();
+    }
+
+    /// Stops a validator in order.
+    pub fn stop(&mut self, seat: usize) {
+        assert!(self.validators[seat].as_mut().expect("it runs").interrupt().success());
+    }
+
+    /// Starts a killed validator again.
+    pub fn restart(&mut self, seat: usize) {
+        self.validators[seat] = Some(self.launch(seat));
+    }
+
     fn launch_rpc(&mut self) {
         self.launch_rpc_in("net/rpc", &[]);
     }

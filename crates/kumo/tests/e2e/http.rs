@@ -55,7 +55,7 @@ pub fn genesis(url: &str) -> String {
 }
 
 fn client() -> reqwest::Client {
-    reqwest::Client::builder().timeout(REQUEST).build().expect("a client needs no files")
+    reqwest::Client::builder().timeout(REQUEST).tls_certs_only([]).build().expect("a client needs no files")
 }
 
 async fn send(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {

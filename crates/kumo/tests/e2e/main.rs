@@ -9,13 +9,18 @@
 //! | [`processes`] | one process per role is the same network, and loses members without losing data |
 //! | [`submissions`] | an acknowledged transaction is ordered, also when its validator is killed |
 //! | [`sealed`] | a transaction that nobody can read before it is ordered |
+//! | [`availability`] | data is sampled and fetched while it is kept; what is pruned says so |
 //! | [`joins`] | nodes started by hand join a running network |
 //! | [`conflicts`] | two networks never share a directory or a port; damaged files are named |
 //! | [`faults`] | providers and storage nodes that fail in the middle of something |
 //! | [`finality`] | stake finalises; a validator whose record of signatures is lost does not start |
 //! | [`staking`] | validators stake on the chain, join, rotate and leave; one that votes twice loses its stake |
+//! | [`tls`] | an L1 is asked by TLS, and only if its certificate is trusted |
+//! | [`begins`] | a validator begins at a checkpoint, from what another one keeps |
 //! | [`crowds`] | thousands of idle connections, oversized and malformed requests |
 
+mod availability;
+mod begins;
 mod by_hand;
 mod checks;
 mod conflicts;
@@ -35,3 +40,4 @@ mod sealed;
 mod staking;
 mod submissions;
 mod survival;
+mod tls;

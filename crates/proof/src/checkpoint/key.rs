@@ -5,6 +5,7 @@
 //! Source: draft-irtf-cfrg-bls-signature-05 section 3.3 (scheme with proof of possession), the two suites of its
 //! section 4.2.3 for G1.
 
+use crate::memo::recall;
 use blst::BLST_ERROR::BLST_SUCCESS;
 use blst::min_sig::{AggregateSignature, PublicKey, Signature};
 use std::fmt;
@@ -128,7 +129,14 @@ impl VoteSignature {
 
     fn check(&self, keys: &[&PublicKey], message: &[u8], domain: &[u8]) -> bool {
         // `point` has checked the subgroup, and keys were checked when they were decoded.
-        self.point().is_some_and(|point| point.fast_aggregate_verify(false, message, domain, keys) == BLST_SUCCESS)
+        let verify = || {
+            self.point().is_some_and(|point| point.fast_aggregate_verify(false, message, domain, keys) == BLST_SUCCESS)
+        };
+        if cfg!(not(feature = "memo")) {
+            return verify();
+        }
+        let keys: Vec<_> = keys.iter().flat_map(|key| key.serialize()).collect();
+        recall("vote signature", &[&self.0, &keys, domain, message], verify)
     }
 }
 

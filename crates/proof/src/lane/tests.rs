@@ -1,4 +1,5 @@
 use super::*;
+use alloy_primitives::{B256, Bytes};
 use proptest::prelude::*;
 
 const CHAIN: u64 = 5886;
@@ -89,7 +90,6 @@ proptest! {
 
 #[test]
 fn a_namespace_unseals_in_the_order_in_which_it_was_sealed() {
-    use alloy_primitives::Bytes;
     let key = key(&secret(1));
     let seal = |target, payload: &[u8], entropy| {
         Bytes::from(seal(&key, CHAIN, 7, target, payload, Entropy([entropy; 64])).unwrap())
@@ -113,12 +113,115 @@ fn a_namespace_unseals_in_the_order_in_which_it_was_sealed() {
 
 #[test]
 fn records_read_back_and_no_cut_of_them_does() {
-    let records =
-        [Record::Opening { target: 8, opening: opening(&secret(1), 8) }, Record::Front { taken: 3, included: 2 }];
+    let records = [
+        Record::Opening { target: 8, opening: opening(&secret(1), 8) },
+        Record::Front { taken: 3, included: 2 },
+        Record::Key(key_record(4)),
+    ];
     for record in records {
         let encoded = record.encode();
         assert_eq!(Record::decode(&encoded), Ok(record));
         assert!(Record::decode(&[&encoded[..], &[0]].concat()).is_err());
         assert!((0..encoded.len()).all(|cut| Record::decode(&encoded[..cut]).is_err()));
     }
+}
+
+/// The key of a round that `members` validators took part in.
+fn key_record(members: u8) -> KeyRecord {
+    let (key, members) = (key(&secret(1)), (0..members).map(B256::repeat_byte).collect());
+    KeyRecord { round: 3, first: 65, key, required: 3, members }
+}
+
+#[test]
+fn dealings_are_kept_as_they_are_and_bounded() {
+    let dealing = |length: usize| Record::Dealing { round: 7, dealing: vec![9; length].into() };
+    for length in [1, DEALING_BYTES_MAX] {
+        assert_eq!(Record::decode(&dealing(length).encode()), Ok(dealing(length)));
+    }
+    for length in [0, DEALING_BYTES_MAX + 1] {
+        assert_eq!(Record::decode(&dealing(length).encode()), Err(RecordError(10 + length)));
+    }
+}
+
+#[test]
+fn a_key_names_members_in_order_and_a_number_of_them() {
+    let good = key_record(4);
+    let swapped = KeyRecord { members: good.members.iter().rev().copied().collect(), ..good.clone() };
+    let nobody = KeyRecord { members: vec![], required: 0, ..good.clone() };
+    let (none, more) = (KeyRecord { required: 0, ..good.clone() }, KeyRecord { required: 5, ..good.clone() });
+    for bad in [swapped, nobody, none, more] {
+        let encoded = Record::Key(bad).encode();
+        assert_eq!(Record::decode(&encoded), Err(RecordError(encoded.len())));
+    }
+    let most = (0..256_u64).map(|number| B256::from(alloy_primitives::U256::from(number))).collect();
+    let longest = Record::Key(KeyRecord { members: most, ..good });
+    assert_eq!(Record::decode(&longest.encode()), Ok(longest));
+}
+
+#[test]
+fn a_key_is_that_of_the_committee_and_of_a_quorum_of_it() {
+    let good = key_record(4);
+    assert_eq!(good.check(&good.members), Ok(&good.key));
+    let others = &key_record(5).members;
+    assert_eq!(good.check(others), Err(KeyError::Members { shares: 4, first: 65 }));
+    let few = KeyRecord { required: 2, ..good.clone() };
+    assert_eq!(few.check(&good.members), Err(KeyError::Required { required: 2, shares: 4, quorum: 3 }));
+}
+
+#[test]
+fn a_key_is_believed_where_it_stands_in_a_block_and_nowhere_else() {
+    let transaction = Bytes::from(Record::Key(key_record(4)).encode());
+    let transactions_root = crate::namespace::transaction_hash(0, &transaction);
+    let end = crate::namespace::section_bytes([transaction.len()]).unwrap();
+    let leaf = crate::namespace::NamespaceLeaf { namespace: 0, transactions_root, transactions: 1, start: 0, end };
+    let namespaces_root = crate::namespace::namespaces_root(1, &leaf.hash());
+    let header = crate::certificate::Header { namespaces_root, ..header() };
+    let proof = crate::namespace::TransactionProof {
+        namespaces: 1,
+        place: 0,
+        path: vec![],
+        start: 0,
+        end,
+        transactions: 1,
+        index: 0,
+        transaction_path: vec![],
+        transaction,
+    };
+    assert_eq!(KeyRecord::prove(&header, &proof), Ok(key_record(4)));
+    let forged = Bytes::from(Record::Key(key_record(5)).encode());
+    let forged = crate::namespace::TransactionProof { transaction: forged, ..proof.clone() };
+    assert!(matches!(KeyRecord::prove(&header, &forged), Err(KeyError::Namespace(_))));
+    assert!(matches!(KeyRecord::prove(&super::tests::header(), &proof), Err(KeyError::Namespace(_))));
+}
+
+fn header() -> crate::certificate::Header {
+    crate::certificate::Header {
+        parent: B256::ZERO,
+        height: 9,
+        view: 9,
+        timestamp_millis: 0,
+        randomness: B256::ZERO,
+        namespaces_root: B256::ZERO,
+        erasure_root: B256::ZERO,
+        bundles_root: B256::ZERO,
+        commitment_hash: B256::ZERO,
+        digest: B256::ZERO,
+    }
+}
+
+#[test]
+fn a_rollup_learns_the_key_from_blocks_and_forgets_what_was_for_a_former_one() {
+    let (old, new) = (secret(1), secret(2));
+    let seal = |secret: &SecretKey, payload: &[u8]| {
+        Bytes::from(seal(&key(secret), CHAIN, 7, 8, payload, Entropy([5; 64])).unwrap())
+    };
+    let named = |secret: &SecretKey| Record::Key(KeyRecord { key: key(secret), ..key_record(4) }).encode();
+    let mut unsealer = Unsealer::new(CHAIN, 7, None);
+    assert!(unsealer.apply([&named(&old)[..]], &[seal(&old, b"first")]).is_empty());
+    assert!(unsealer.apply([&named(&old)[..]], &[]).is_empty(), "handed over, still the same key");
+    assert_eq!(unsealer.waiting(), 1);
+    assert!(unsealer.apply([&named(&new)[..]], &[seal(&new, b"second")]).is_empty());
+    let record = Record::Opening { target: 8, opening: opening(&new, 8) }.encode();
+    assert_eq!(unsealer.apply([&record[..]], &[]), [Bytes::from_static(b"second")]);
+    assert_eq!(unsealer.waiting(), 0);
 }

@@ -12,14 +12,16 @@ use std::collections::BTreeMap;
 pub struct Unsealer {
     chain_id: u64,
     namespace: u64,
-    key: LaneKey,
+    /// None before a block named one.
+    key: Option<LaneKey>,
     waiting: BTreeMap<u64, Vec<Bytes>>,
 }
 
 impl Unsealer {
-    /// Begins where no envelope of the namespace waits, for example at genesis.
-    pub fn new(chain_id: u64, namespace: u64, key: LaneKey) -> Self {
-        Self { chain_id, namespace, key, waiting: BTreeMap::new() }
+    /// Begins where no envelope of the namespace waits, for example at genesis, with the key at that place. Without one, that
+    /// is where validators make it, the first block that names a key says it.
+    pub fn new(chain_id: u64, namespace: u64, key: impl Into<Option<LaneKey>>) -> Self {
+        Self { chain_id, namespace, key: key.into(), waiting: BTreeMap::new() }
     }
 
     /// Takes the next final block: the transactions of namespace 0 and those of the own one, each all and in order.
@@ -31,9 +33,16 @@ impl Unsealer {
     ) -> Vec<Bytes> {
         let mut ready = Vec::new();
         for record in protocol.into_iter().filter_map(|bytes| Record::decode(bytes).ok()) {
-            let Record::Opening { target, opening } = record else { continue };
+            let (target, opening) = match record {
+                Record::Opening { target, opening } => (target, opening),
+                Record::Key(record) => {
+                    self.learn(record.key);
+                    continue;
+                }
+                Record::Front { .. } | Record::Dealing { .. } => continue,
+            };
             // Validators have checked it; who only has a proof of the block may still not want to trust a quorum here.
-            if !opening.verify(&self.key, self.chain_id, target) {
+            if !self.key.is_some_and(|key| opening.verify(&key, self.chain_id, target)) {
                 continue;
             }
             for envelope in self.waiting.remove(&target).unwrap_or_default() {
@@ -51,6 +60,13 @@ impl Unsealer {
             }
         }
         ready
+    }
+
+    /// Nobody opens with a former key any more.
+    fn learn(&mut self, key: LaneKey) {
+        if self.key.replace(key) != Some(key) {
+            self.waiting.clear();
+        }
     }
 
     /// Envelopes that wait for their opening.

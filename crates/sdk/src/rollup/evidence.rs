@@ -4,8 +4,9 @@ use super::RollupError;
 use alloy_primitives::{B256, Bytes};
 use proof::account::{self, Account, AccountError, AccountProof};
 use proof::certificate::{self, CertificateError, Header};
+use proof::lane::{KeyError, KeyRecord};
 use proof::namespace::{NamespaceError, NamespaceProof, TransactionProof};
-use protocol::api::{CommittedAccount, NamespaceBlock};
+use protocol::api::{CommittedAccount, NamespaceBlock, SharedKeyProof};
 use protocol::network::Network;
 
 /// Why an answer is not believed.
@@ -31,6 +32,9 @@ pub enum TrustError {
     /// The header does not have these transactions.
     #[error(transparent)]
     Transactions(#[from] NamespaceError),
+    /// The header has no key of the encrypted lane there.
+    #[error(transparent)]
+    LaneKey(#[from] KeyError),
     /// The header does not have this account.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -82,12 +86,19 @@ impl Trust {
             text.parse::<B256>().map_err(|e| RollupError::Committee(format!("public key {text:?}: {e}")))
         };
         let keys = network.validators.iter().map(|validator| key(&validator.public_key));
-        let mut committee: Vec<B256> = keys.collect::<Result<_, _>>()?;
+        Self::new(network.chain_id, keys.collect::<Result<_, _>>()?)
+    }
+
+    /// A committee by its Ed25519 keys, of a network with this chain id.
+    ///
+    /// # Errors
+    /// When there are no keys.
+    pub fn new(chain_id: u64, mut committee: Vec<B256>) -> Result<Self, RollupError> {
         if committee.is_empty() {
             return Err(RollupError::Committee("it has no validators".to_owned()));
         }
         committee.sort_unstable();
-        Ok(Self { chain_id: network.chain_id, committee })
+        Ok(Self { chain_id, committee })
     }
 
     /// Keys of the committee, ascending.
@@ -130,7 +141,13 @@ impl Trust {
         Ok(VerifiedAccount { height: header.height, digest: header.digest, account, evidence: told.clone() })
     }
 
-    fn header(&self, height: u64, header: &[u8], certificate: &[u8]) -> Result<Header, TrustError> {
+    /// The key of the encrypted lane as a block names it.
+    pub(super) fn lane_key(&self, told: &SharedKeyProof) -> Result<KeyRecord, TrustError> {
+        let header = self.header(told.height, &told.header, &told.certificate)?;
+        Ok(KeyRecord::prove(&header, &TransactionProof::decode(&told.record)?)?)
+    }
+
+    pub(crate) fn header(&self, height: u64, header: &[u8], certificate: &[u8]) -> Result<Header, TrustError> {
         let header = certificate::verify(self.chain_id, &self.committee, header, certificate)?;
         match header.height == height {
             true => Ok(header),

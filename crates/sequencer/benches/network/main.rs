@@ -83,8 +83,10 @@ fn main() -> Result<()> {
             }
         }
     }
-    println!("| payload | peer | blocks/s | MB/s | finality p50 / p95 ms | CPU ms per block, all | peak MiB, all |");
-    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "| payload | peer | blocks/s | MB/s | finality p50 / p95 ms | CPU ms per block, all | peak MiB, all | epochs to finality by stake |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for ((load, peer), rounds) in &mut found {
         println!("| {load} | {peer:?} | {} |", Figures::median(rounds).row());
     }

@@ -70,6 +70,8 @@ pub struct Figures {
     pub p95_millis: f64,
     pub cpu_millis_per_block: f64,
     pub peak_mebibytes: f64,
+    /// Most epochs from a checkpoint to its finality by stake; 0 where nobody votes, or too few epochs were seen.
+    pub finality_epochs: u64,
 }
 
 /// Waits for the first blocks and the warm-up, then measures. Blocks the thread.
@@ -102,6 +104,7 @@ pub fn observe(validators: &[&Taken], seconds: u64) -> Result<Figures, String> {
         p95_millis: micros[micros.len() * 95 / 100] as f64 / 1e3,
         cpu_millis_per_block: cpu * 1e3 / blocks.len() as f64,
         peak_mebibytes: peak_mebibytes(),
+        finality_epochs: 0,
     })
 }
 
@@ -116,6 +119,7 @@ impl Figures {
             p95_millis: mean(|it| it.p95_millis),
             cpu_millis_per_block: parts.iter().map(|it| it.cpu_millis_per_block).sum(),
             peak_mebibytes: parts.iter().map(|it| it.peak_mebibytes).sum(),
+            finality_epochs: parts.iter().map(|it| it.finality_epochs).max().unwrap_or(0),
         }
     }
 
@@ -133,15 +137,16 @@ impl Figures {
             p95_millis: median(|it| it.p95_millis),
             cpu_millis_per_block: median(|it| it.cpu_millis_per_block),
             peak_mebibytes: median(|it| it.peak_mebibytes),
+            finality_epochs: rounds.iter().map(|it| it.finality_epochs).max().unwrap_or(0),
         }
     }
 
     /// Cells of a table.
     pub fn row(&self) -> String {
         let Self { blocks_per_second, megabytes_per_second, p50_millis, p95_millis, .. } = self;
-        let (cpu, peak) = (self.cpu_millis_per_block, self.peak_mebibytes);
+        let (cpu, peak, epochs) = (self.cpu_millis_per_block, self.peak_mebibytes, self.finality_epochs);
         format!(
-            "{blocks_per_second:.1} | {megabytes_per_second:.1} | {p50_millis:.1} / {p95_millis:.1} | {cpu:.1} | {peak:.0}"
+            "{blocks_per_second:.1} | {megabytes_per_second:.1} | {p50_millis:.1} / {p95_millis:.1} | {cpu:.1} | {peak:.0} | {epochs}"
         )
     }
 }

@@ -3,32 +3,40 @@
 use crate::Result;
 use crate::measure::{Figures, Load, Taken, observe};
 use bytes::Bytes;
+use protocol::api::StakeFinality;
 use sequencer::guard::Guard;
 use sequencer::{
     Application, Block, Committee, Config, Content, Entry, Limits, Proposal, Propose, Sequencer, ValidatorKeys,
 };
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
 
 const CHAIN_ID: u64 = 5886;
 /// Blocks of an epoch, as in a new network.
 const EPOCH_BLOCKS: u64 = 32;
+/// Epoch from which on checkpoints become final one after the other: nothing is weighed before epoch 2 ends.
+const STEADY_EPOCH: u64 = 4;
 /// Bytes of one transaction of a filled block.
 const TRANSACTION_BYTES: usize = 100_000;
 
 /// Puts the same bytes into every block it proposes, and accepts any.
+#[derive(Default)]
 struct Filler {
     transactions: Vec<Bytes>,
     height: AtomicU64,
     taken: Taken,
+    finality: OnceLock<watch::Receiver<StakeFinality>>,
+    /// Most epochs that the newest checkpoint which stake has finalised was behind.
+    epochs_behind: AtomicU64,
 }
 
 impl Filler {
     fn new(bytes: usize) -> Self {
         let count = bytes / TRANSACTION_BYTES;
         let transactions = (0..count).map(|index| Bytes::from(vec![index as u8; TRANSACTION_BYTES])).collect();
-        Self { transactions, height: AtomicU64::new(0), taken: Taken::default() }
+        Self { transactions, ..Self::default() }
     }
 }
 
@@ -49,6 +57,11 @@ impl Application for Filler {
 
     fn finalized(&self, block: &Block) -> std::result::Result<(), String> {
         self.height.store(block.height, Ordering::Release);
+        if let Some(now) = self.finality.get().map(|finality| finality.borrow().clone())
+            && now.epoch >= STEADY_EPOCH
+        {
+            self.epochs_behind.fetch_max(now.epoch - now.finalized.epoch, Ordering::Relaxed);
+        }
         self.taken.note(block.timestamp_millis * 1_000, block.payload.encoded().len());
         Ok(())
     }
@@ -80,10 +93,14 @@ pub fn run(load: Load, seconds: u64, seats: &[usize], ports: &[u16], directory: 
             guard: Arc::new(Guard::create(&directory.join(format!("{seat}.guard")), genesis)?),
             lane: None,
         };
-        running.push(Sequencer::start(config, filler.clone())?);
+        let sequencer = Sequencer::start(config, filler.clone())?;
+        let _ = filler.finality.set(sequencer.finality());
+        running.push(sequencer);
     }
     let taken: Vec<_> = fillers.iter().map(|filler| &filler.taken).collect();
+    let behind = fillers.iter().map(|filler| filler.epochs_behind.load(Ordering::Relaxed));
     let figures = observe(&taken, seconds)?;
+    let figures = Figures { finality_epochs: behind.max().unwrap_or(0), ..figures };
     // All processes measure at the same time; the first to end must not disturb the others.
     std::thread::sleep(std::time::Duration::from_secs(1));
     running.into_iter().for_each(Sequencer::stop_blocking);

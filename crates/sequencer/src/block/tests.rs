@@ -29,7 +29,7 @@ fn digest_covers_every_field() {
         |b| b.height += 1,
         |b| b.view += 1,
         |b| b.timestamp_millis += 1,
-        |b| b.reveal[95] ^= 1,
+        |b| b.reveal[79] ^= 1,
         |b| b.randomness[0] ^= 1,
         |b| b.payload = payload(vec![entry(2, &["a", "bc"]), entry(7, &["d"])]),
         |b| b.payload = payload(vec![entry(1, &["a", "bc"]), entry(7, &["e"])]),

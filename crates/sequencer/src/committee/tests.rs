@@ -163,9 +163,10 @@ fn faulty_lists_are_named() {
         CommitteeError::Key { seat: 2, field: "public_key", .. }
     ));
     assert!(matches!(
-        fail(&|v| v[1].randomness_key = "00".repeat(48)),
+        fail(&|v| v[1].randomness_key = "00".repeat(32)),
         CommitteeError::Key { seat: 1, field: "randomness_key", .. }
     ));
+    assert_eq!(fail(&|v| v[1].randomness_key = "ab".repeat(48)), CommitteeError::OldRandomnessKey { seat: 1 });
     assert_eq!(
         fail(&|v| v[3].p2p = "localhost".to_owned()),
         CommitteeError::Address { seat: 3, value: "localhost".to_owned() }

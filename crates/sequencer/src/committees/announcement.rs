@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! announcement = first height (8) ‖ count (2) ‖ validator…
-//! validator    = consensus key (32) ‖ randomness key (48) ‖ vote key (96) ‖ possession (48)
+//! validator    = consensus key (32) ‖ randomness key (32) ‖ vote key (96) ‖ possession (48)
 //!                ‖ length (1) ‖ p2p address ‖ length (1) ‖ API URL
 //! ```
 
@@ -10,7 +10,7 @@ use crate::limits::{API_BYTES_MAX, COMMITTEE_MAX, P2P_BYTES_MAX};
 use protocol::network::Validator;
 
 const CONSENSUS_BYTES: usize = 32;
-const RANDOMNESS_BYTES: usize = 48;
+const RANDOMNESS_BYTES: usize = proof::vrf::KEY_BYTES;
 const VOTE_BYTES: usize = 96;
 const POSSESSION_BYTES: usize = 48;
 const KEYS_BYTES: usize = CONSENSUS_BYTES + RANDOMNESS_BYTES + VOTE_BYTES + POSSESSION_BYTES;

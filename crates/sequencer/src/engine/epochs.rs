@@ -145,8 +145,8 @@ impl<S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = PublicKey>> Epochs
     /// The block that the engine begins on: the last one of the committee before, or genesis.
     fn floor(&self, epoch: Epoch) -> Option<sha256::Digest> {
         let first = self.core.committees.now().first_of(epoch)?;
-        match self.history.block(first.saturating_sub(1)) {
-            Ok(Some(block)) => Some(sha256::Digest(block.digest())),
+        match self.history.header(first.saturating_sub(1)) {
+            Ok(Some(header)) => Some(sha256::Digest(header.digest())),
             Ok(None) => {
                 tracing::error!(height = first.saturating_sub(1), "the last block of a committee is missing");
                 None

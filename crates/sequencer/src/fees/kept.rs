@@ -57,7 +57,7 @@ pub(super) fn read(path: &Path, genesis: &[u8; 32], pricing: Pricing) -> Result<
 }
 
 /// Replaces the file; durable when it returns.
-pub(super) fn write(path: &Path, genesis: &[u8; 32], accounts: &Accounts) -> Result<(), KeptError> {
+pub(crate) fn write(path: &Path, genesis: &[u8; 32], accounts: &Accounts) -> Result<(), KeptError> {
     let new = path.with_extension("new");
     let replace = || -> io::Result<()> {
         let mut file = File::create(&new)?;
@@ -69,7 +69,8 @@ pub(super) fn write(path: &Path, genesis: &[u8; 32], accounts: &Accounts) -> Res
     replace().map_err(|source| KeptError::File { path: path.to_owned(), source })
 }
 
-fn encode(genesis: &[u8; 32], accounts: &Accounts) -> Vec<u8> {
+/// The file of these accounts.
+pub(crate) fn encode(genesis: &[u8; 32], accounts: &Accounts) -> Vec<u8> {
     let mut bytes = head(genesis, accounts.pricing);
     bytes.extend(accounts.height.to_be_bytes());
     bytes.extend(accounts.forgotten.encode());
@@ -86,7 +87,8 @@ fn head(genesis: &[u8; 32], Pricing { target_bytes, base_fee_min }: Pricing) -> 
     [MAGIC.as_slice(), &VERSION.to_be_bytes(), genesis, &prices].concat()
 }
 
-fn decode(bytes: &[u8], genesis: &[u8; 32], pricing: Pricing) -> Option<Accounts> {
+/// Reads [`encode`]; `None` if these are not the accounts of the network at these prices.
+pub(crate) fn decode(bytes: &[u8], genesis: &[u8; 32], pricing: Pricing) -> Option<Accounts> {
     if bytes.len() > BYTES_MAX {
         return None;
     }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// File with the accounts in the directory of a validator.
-const FILE: &str = "accounts.kept";
+pub(crate) const ACCOUNTS_FILE: &str = "accounts.kept";
 
 /// A block commits to other accounts than it should, or cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +57,8 @@ struct Inner {
     accounts: Arc<Accounts>,
     /// Of the last epochs, the newest last.
     committed: VecDeque<Arc<Committed>>,
+    /// Those that the newest block that opened an epoch follows on, whether it commits to them or there were none.
+    opened: Arc<Accounts>,
     /// Height of the accounts in the file.
     kept: u64,
 }
@@ -89,7 +91,7 @@ impl Inner {
 impl Ledger {
     /// Goes on from the file in `directory`, or begins at genesis: without the file, or where it is of no use.
     pub fn open(directory: &Path, genesis: [u8; 32], epoch_blocks: u64) -> Self {
-        let file = directory.join(FILE);
+        let file = directory.join(ACCOUNTS_FILE);
         let accounts = match kept::read(&file, &genesis, Pricing::default()) {
             Ok(Some(accounts)) => accounts,
             Ok(None) => Accounts::default(),
@@ -99,13 +101,32 @@ impl Ledger {
             }
         };
         let kept = accounts.height();
-        let inner = Inner { accounts: Arc::new(accounts), committed: VecDeque::new(), kept };
+        let accounts = Arc::new(accounts);
+        let inner = Inner { opened: accounts.clone(), accounts, committed: VecDeque::new(), kept };
         Self { genesis, epoch_blocks, file, inner: Mutex::new(inner) }
     }
 
     /// Newest block that is counted.
     pub fn height(&self) -> u64 {
         self.inner.lock().accounts.height()
+    }
+
+    /// Newest block that is counted in the file: after a crash it goes on from there.
+    pub fn kept(&self) -> u64 {
+        self.inner.lock().kept
+    }
+
+    /// Writes the file now, as far as it may go; returns [`Ledger::kept`].
+    ///
+    /// # Errors
+    /// When the accounts cannot be kept.
+    pub fn keep(&self) -> Result<u64, KeptError> {
+        let mut inner = self.inner.lock();
+        if inner.opened.height() > inner.kept {
+            kept::write(&self.file, &self.genesis, &inner.opened)?;
+            inner.kept = inner.opened.height();
+        }
+        Ok(inner.kept)
     }
 
     /// What is owed after that block.
@@ -165,6 +186,7 @@ impl Ledger {
                 kept::write(&self.file, &self.genesis, &accounts)?;
                 inner.kept = accounts.height();
             }
+            inner.opened = accounts.clone();
             if !accounts.is_empty() {
                 inner.commit(Committed { height: block.height, accounts, tree: OnceLock::new() });
             }

@@ -45,6 +45,11 @@ pub(crate) trait Stake {
     fn is_liable(&self, _offender: &Offender) -> bool {
         false
     }
+
+    /// Whether the block was taken before, and the stake after it may not be known any more.
+    fn is_replayed(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&Block) -> Option<ValidatorSet>> Stake for F {
@@ -528,8 +533,10 @@ impl Inner {
         let Self { tracker, pool, early, evidence, equivocations, .. } = self;
         let epoch = tracker.state().epoch();
         pool.advance(tracker.state());
-        evidence.retain(|key, _| tracker.accuses(key) || (tracker.is_outside(key) && is_liable(stake, key)));
-        equivocations.retain(|key, _| stake.is_liable(&Offender::Consensus(*key)));
+        if !stake.is_replayed() {
+            evidence.retain(|key, _| tracker.accuses(key) || (tracker.is_outside(key) && is_liable(stake, key)));
+            equivocations.retain(|key, _| stake.is_liable(&Offender::Consensus(*key)));
+        }
         let due = early.extract_if(.., |_, (vote, _)| vote.target.epoch <= epoch).collect::<Vec<_>>();
         let mut found = Vec::new();
         for (key, (vote, signature)) in due {

@@ -1,17 +1,22 @@
 //! What one validator does about the lane: judge blocks, release shares of what is final, collect those of others.
 //!
 //! Nothing of this is written together with blocks, as all of it follows from them: every 32 blocks the state after one
-//! is kept, and those after it are applied again at the next start. Shares are made again then.
+//! is kept, and those after it are applied again at the next start. Shares of openings are made again then; for those of
+//! the key see [`Dealings`].
 
-use super::actor::{Message, Tasks};
+use super::actor::{Letter, Message, Task, Tasks};
+use super::ceremony::{DEALINGS_PER_BLOCK_MAX, Key};
+use super::dealings::Dealings;
 use super::secret::{Part, Secret};
 use super::state::{Fault, Settled, State};
-use super::{Front, OPENINGS_PER_BLOCK_MAX, Rules, TARGET_AHEAD_MAX};
+use super::{Front, LaneStatus, OPENINGS_PER_BLOCK_MAX, Rules, TARGET_AHEAD_MAX};
 use crate::block::Block;
 use crate::content::{Content, Transaction};
 use crate::history::History;
+use crate::limits::COMMITTEE_MAX;
 use crate::system::SYSTEM;
 use bytes::Bytes;
+use commonware_cryptography::ed25519::PublicKey;
 use parking_lot::Mutex;
 use proof::lane::{Opening, Record};
 use std::collections::{BTreeMap, HashMap};
@@ -24,14 +29,16 @@ const JUDGED_MAX: usize = 256;
 const RESEND_BLOCKS: u64 = 4;
 /// Targets whose shares are kept at a time.
 const TARGETS_MAX: usize = 64;
-/// Shares that wait to be sent; more are dropped and come again some blocks later.
-const TASKS_MAX: usize = 64;
+/// Messages that wait to be sent; more are dropped and come again some blocks later.
+const TASKS_MAX: usize = 4 * COMMITTEE_MAX;
 /// Blocks between two states that are kept.
 const KEPT_BLOCKS: u64 = 32;
 
 struct Inner {
     /// After the last final block.
     state: State,
+    /// What this validator holds of the key in force then.
+    secret: Option<Secret>,
     /// By digest of the block.
     judged: HashMap<[u8; 32], State>,
     /// By target and member.
@@ -44,16 +51,19 @@ struct Inner {
 
 /// The lane in one running validator.
 pub(crate) struct Desk {
-    secret: Secret,
+    /// Never locked while `inner` is.
+    dealings: Mutex<Dealings>,
     inner: Mutex<Inner>,
     history: Arc<History>,
-    outgoing: mpsc::Sender<Message>,
+    outgoing: mpsc::Sender<Task>,
     tasks: Mutex<Option<Tasks>>,
 }
 
 /// What a proposal has to carry, and what it may.
 pub(crate) struct Turn {
     openings: Vec<(u64, Opening)>,
+    /// Of a round for the key: its number, and dealings.
+    dealings: Vec<Record>,
     /// With the openings, before the block's own transactions.
     state: State,
     /// The same when everything is settled that is due.
@@ -64,6 +74,12 @@ impl Turn {
     /// What is due at the front of the block.
     pub fn due(&self) -> &[Bytes] {
         self.state.due()
+    }
+
+    /// The state before the block.
+    #[cfg(test)]
+    pub fn state(&self) -> &State {
+        &self.state
     }
 
     /// What of `content` may stand in the block if that settles everything that is due; bundles stay whole or leave.
@@ -82,6 +98,8 @@ impl Turn {
         if taken > 0 {
             records.push(Record::Front { taken: taken as u32, included: included as u32 });
         }
+        records.extend(self.dealings.iter().cloned());
+        records.extend(self.state.announcement().map(Record::Key));
         records
     }
 }
@@ -100,16 +118,27 @@ impl Judged {
 
 impl Desk {
     /// Goes on from `state`.
-    pub fn new(secret: Secret, state: State, history: Arc<History>) -> Self {
+    pub fn new(dealings: Dealings, state: State, history: Arc<History>) -> Self {
         let (outgoing, tasks) = mpsc::channel(TASKS_MAX);
         let inner = Inner {
+            secret: state.key().map(|key| dealings.secret(key)),
             state,
             judged: HashMap::new(),
             shares: BTreeMap::new(),
             openings: BTreeMap::new(),
             sent: BTreeMap::new(),
         };
-        Self { secret, inner: Mutex::new(inner), history, outgoing, tasks: Mutex::new(Some(tasks)) }
+        let (dealings, tasks) = (Mutex::new(dealings), Mutex::new(Some(tasks)));
+        let desk = Self { dealings, inner: Mutex::new(inner), history, outgoing, tasks };
+        desk.deal();
+        desk
+    }
+
+    /// Who holds the key after the last final block here.
+    pub fn status(&self) -> LaneStatus {
+        let inner = self.inner.lock();
+        let has_share = inner.secret.as_ref().is_some_and(|secret| secret.share().is_some());
+        inner.state.status(has_share)
     }
 
     /// What is to be sent; only the first caller gets it.
@@ -120,6 +149,11 @@ impl Desk {
     /// What is the same for all validators.
     pub fn rules(&self) -> Arc<Rules> {
         self.inner.lock().state.rules().clone()
+    }
+
+    /// Why nothing is taken now, if there is no key.
+    pub fn closed(&self) -> Option<Fault> {
+        self.inner.lock().state.closed()
     }
 
     /// Height of the last final block here.
@@ -143,8 +177,13 @@ impl Desk {
             let openings: Vec<_> = known.take(OPENINGS_PER_BLOCK_MAX).collect();
             (state, openings)
         };
+        let dealings = state.round().map_or_else(Vec::new, |round| {
+            let ready = self.dealings.lock().ready(round, DEALINGS_PER_BLOCK_MAX);
+            let record = |dealing: Bytes| Record::Dealing { round: round.number, dealing: dealing.into() };
+            ready.into_iter().map(record).collect()
+        });
         let state = state.open(&openings)?;
-        Ok(Turn { openings, settled: state.all_settled(), state })
+        Ok(Turn { openings, dealings, settled: state.all_settled(), state })
     }
 
     /// Whether the lane allows `block`, a child of the last of `ancestors`.
@@ -161,9 +200,24 @@ impl Desk {
 
     /// Takes the next final block; one that was taken before changes nothing. What became final with it may be opened.
     pub fn deliver(&self, block: &Block) -> Result<(), String> {
+        if !self.advance(block)? {
+            return Ok(());
+        }
+        // Before the state is kept: a share that is not on the disk must not be behind what is applied again.
+        self.deal();
+        let mut inner = self.inner.lock();
+        self.release(&mut inner);
+        if block.height.is_multiple_of(KEPT_BLOCKS) {
+            self.history.put_lane(inner.state.encode());
+        }
+        Ok(())
+    }
+
+    /// Returns whether the block is new.
+    fn advance(&self, block: &Block) -> Result<bool, String> {
         let mut inner = self.inner.lock();
         if block.height <= inner.state.height() {
-            return Ok(());
+            return Ok(false);
         }
         let state = match inner.judged.remove(&block.digest()) {
             Some(state) => state,
@@ -172,11 +226,31 @@ impl Desk {
         inner.state = state;
         inner.judged.retain(|_, state| state.height() > block.height);
         inner.forget();
-        self.release(&mut inner);
-        if block.height.is_multiple_of(KEPT_BLOCKS) {
-            self.history.put_lane(inner.state.encode());
+        Ok(true)
+    }
+
+    /// Goes on making the key after the last final block, and takes the own share of the key that is in force now.
+    fn deal(&self) {
+        let (state, is_other_key) = {
+            let inner = self.inner.lock();
+            let sharing = inner.secret.as_ref().map(Secret::sharing);
+            (inner.state.clone(), inner.state.key().map(|key| &key.sharing) != sharing)
+        };
+        let (tasks, secret) = {
+            let mut dealings = self.dealings.lock();
+            let tasks = dealings.follow(state.height(), state.ring());
+            (tasks, is_other_key.then(|| state.key().map(|key| dealings.secret(key))))
+        };
+        tasks.into_iter().for_each(|task| self.send(task));
+        if let Some(secret) = secret {
+            self.inner.lock().hold(secret);
         }
-        Ok(())
+    }
+
+    fn send(&self, task: Task) {
+        if self.outgoing.try_send(task).is_err() {
+            tracing::debug!(limit = TASKS_MAX, "too many messages of the lane wait to be sent, they come again later");
+        }
     }
 
     /// Sends the own shares of all targets that are final and wait for their opening, each at once and every
@@ -189,34 +263,79 @@ impl Desk {
                 continue;
             }
             inner.sent.insert(target, height);
-            let Some(part) = self.secret.part(inner.state.rules().chain_id, target) else { continue };
+            let chain_id = inner.state.rules().chain_id;
+            let Some(part) = inner.secret.as_ref().and_then(|secret| secret.part(chain_id, target)) else { continue };
             inner.take(target, part.clone());
-            if self.outgoing.try_send(Message { target, part }).is_err() {
-                tracing::debug!(target, limit = TASKS_MAX, "too many shares wait to be sent, they come again later");
+            self.send(Task { to: None, letter: Letter::Share(Box::new(Message { target, part })) });
+        }
+    }
+
+    /// Takes what a peer sent; the error says what is false about it.
+    pub fn hear(&self, peer: &PublicKey, letter: Letter) -> Result<(), String> {
+        match &letter {
+            Letter::Share(message) => self
+                .hear_share(Message::clone(message))
+                .map_err(|target| format!("no share of the opening of {target}")),
+            Letter::Published { round, dealing } => self.hear_dealing(peer, *round, dealing),
+            Letter::Dealt { round, .. } | Letter::Acknowledged { round, .. } => {
+                let answer = self.dealings.lock().hear(peer, *round, &letter);
+                answer.into_iter().for_each(|task| self.send(task));
+                Ok(())
             }
         }
     }
 
     /// Takes a share of another validator; the error is the target of a share that is none.
-    pub fn hear(&self, message: Message) -> Result<(), u64> {
+    pub fn hear_share(&self, message: Message) -> Result<(), u64> {
         let Message { target, part } = message;
         let (key, chain_id) = {
             let inner = self.inner.lock();
-            if !inner.wants(target, part.member()) {
-                return Ok(());
-            }
-            (inner.state.key().clone(), inner.state.rules().chain_id)
+            let Some(key) = inner.state.key().filter(|_| inner.wants(target, part.member())) else { return Ok(()) };
+            (key.clone(), inner.state.rules().chain_id)
         };
         // Without the lock, which proposals need.
-        if !key.verify(chain_id, target, &part) {
+        if !key.sharing.verify(chain_id, target, &part) {
             return Err(target);
         }
-        self.inner.lock().take(target, part);
+        let mut inner = self.inner.lock();
+        // It may have become one of a former key meanwhile.
+        if inner.state.key() == Some(&key) {
+            inner.take(target, part);
+        }
         Ok(())
+    }
+
+    /// Takes what a dealer wants in a block, from itself alone: nobody else can make this validator check much.
+    fn hear_dealing(&self, dealer: &PublicKey, number: u64, dealing: &Bytes) -> Result<(), String> {
+        let round = self.inner.lock().state.round().cloned();
+        let Some(round) = round.filter(|round| round.number == number && !round.has(dealer)) else { return Ok(()) };
+        if !self.dealings.lock().wants(dealer, number) {
+            return Ok(());
+        }
+        let checked = match round.check(dealing) {
+            Ok((signer, _)) if signer == *dealer => Ok(()),
+            Ok((signer, _)) => Err(format!("the dealing of {signer}, not its own")),
+            Err(error) => Err(error.to_string()),
+        };
+        let is_true = checked.is_ok();
+        self.dealings.lock().heard(dealer.clone(), number, is_true.then(|| dealing.clone()));
+        checked
     }
 }
 
 impl Inner {
+    /// Uses the share of the key in force. Parts of openings that were made with shares of another one do not add up with
+    /// it.
+    fn hold(&mut self, secret: Option<Secret>) {
+        let key = |secret: &Option<Secret>| secret.as_ref().map(|secret| *secret.sharing().public());
+        if key(&self.secret) != key(&secret) {
+            self.openings.clear();
+        }
+        self.secret = secret;
+        self.shares.clear();
+        self.sent.clear();
+    }
+
     /// The lane after the last of `ancestors`, whose digest is `parent`; they begin above the last final block.
     fn after(&mut self, ancestors: &[Arc<Block>], parent: [u8; 32]) -> Result<State, Fault> {
         let digests: Vec<[u8; 32]> = ancestors.iter().skip(1).map(|block| block.parent).chain([parent]).collect();
@@ -251,12 +370,12 @@ impl Inner {
 
     /// Adds a true share, and makes the opening if there are enough.
     fn take(&mut self, target: u64, part: Part) {
+        let Some(Key { sharing: key, .. }) = self.state.key().map(|key| &**key) else { return };
         if self.openings.contains_key(&target) {
             return;
         }
         let parts = self.shares.entry(target).or_default();
         parts.insert(part.member(), part);
-        let key = self.state.key();
         if parts.len() < key.required() {
             return;
         }

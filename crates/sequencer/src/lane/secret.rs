@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 
 /// Name of the dealer who knows the whole secret of a development network.
 pub const DEALER: &str = "dev-dealer";
+/// What stands in its place where the validators make the key together.
+pub const DKG: &str = "dkg";
 /// Bytes of the file of a share, in hex.
 const SHARE_FILE_BYTES_MAX: u64 = 256;
 const OWNER_ONLY: u32 = 0o600;
@@ -82,7 +84,8 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    fn new(points: sharing::Sharing<MinPk>) -> Result<Self, SecretError> {
+    /// What a dealer, or those who made the key together, commit to.
+    pub(super) fn of(points: sharing::Sharing<MinPk>) -> Result<Self, SecretError> {
         let encoded = points.public().encode();
         let public = LaneKey::decode(&encoded).map_err(|_| SecretError::Sharing(encoded.len()))?;
         Ok(Self { points, public })
@@ -101,7 +104,7 @@ impl Sharing {
         if shares as usize != validators || required != quorum {
             return Err(SecretError::Committee { shares, required, validators, quorum });
         }
-        Self::new(points)
+        Self::of(points)
     }
 
     /// The commitment; 48 bytes for each of a quorum, and 8.
@@ -112,6 +115,16 @@ impl Sharing {
     /// The key that senders encrypt to.
     pub const fn public(&self) -> &LaneKey {
         &self.public
+    }
+
+    /// How many shares there are.
+    pub fn shares(&self) -> usize {
+        self.points.total().get() as usize
+    }
+
+    /// Whether `share` is one of them.
+    pub(super) fn has(&self, share: &Share) -> bool {
+        self.points.partial_public(share.index).ok() == Some(share.public::<MinPk>())
     }
 
     /// How many shares open.
@@ -160,17 +173,18 @@ impl Part {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (member, value) = bytes.split_first_chunk()?;
         let index = Participant::new(u32::from_be_bytes(*member));
-        Some(Self(PartialSignature { index, value: DecodeExtUnit::decode_all(value)? }))
+        Some(Self(PartialSignature { index, value: DecodeUnit::decode_unit(value)? }))
     }
 }
 
 /// Decoding of points, which need no configuration.
-trait DecodeExtUnit: Sized {
-    fn decode_all(bytes: &[u8]) -> Option<Self>;
+pub(super) trait DecodeUnit: Sized {
+    /// Exactly one value.
+    fn decode_unit(bytes: &[u8]) -> Option<Self>;
 }
 
-impl<T: commonware_codec::Read<Cfg = ()>> DecodeExtUnit for T {
-    fn decode_all(bytes: &[u8]) -> Option<Self> {
+impl<T: commonware_codec::Read<Cfg = ()>> DecodeUnit for T {
+    fn decode_unit(bytes: &[u8]) -> Option<Self> {
         T::decode(Copying(bytes)).ok()
     }
 }
@@ -213,7 +227,7 @@ impl Dealt {
     /// Never in practice: when the key is zero.
     pub fn with(randomness: impl CryptoRng, validators: NonZeroU32) -> Result<Self, SecretError> {
         let (points, shares) = deal_anonymous::<MinPk, N3f1>(randomness, Mode::NonZeroCounter, validators);
-        Ok(Self { sharing: Sharing::new(points)?, shares })
+        Ok(Self { sharing: Sharing::of(points)?, shares })
     }
 
     /// The share of the validator with these keys; `None` if it is not in the committee.
@@ -244,6 +258,14 @@ impl Secret {
     /// Of a validator that has no share, as it was no member of the committee that the key was dealt to.
     pub const fn without_share(sharing: Sharing) -> Self {
         Self { sharing, share: None }
+    }
+
+    pub(super) const fn new(sharing: Sharing, share: Option<Share>) -> Self {
+        Self { sharing, share }
+    }
+
+    pub(super) const fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
     }
 
     /// Writes the share to a new file with mode 0600, durably.
@@ -278,11 +300,8 @@ impl Secret {
         }
         let mut text = String::new();
         file.take(SHARE_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
-        let share: Option<Share> = hex::decode(text.trim()).ok().and_then(|bytes| DecodeExtUnit::decode_all(&bytes));
-        let fits = |share: &Share| {
-            let expected = sharing.points.partial_public(share.index).ok();
-            member(committee, keys) == Some(usize::from(share.index)) && expected == Some(share.public::<MinPk>())
-        };
+        let share: Option<Share> = hex::decode(text.trim()).ok().and_then(|bytes| DecodeUnit::decode_unit(&bytes));
+        let fits = |share: &Share| member(committee, keys) == Some(usize::from(share.index)) && sharing.has(share);
         match share.filter(fits) {
             Some(share) => Ok(Self { sharing, share: Some(share) }),
             None => Err(SecretError::Share { path: path.to_owned() }),

@@ -1,15 +1,16 @@
 //! Which envelopes wait after a block, and which blocks may follow: a pure function of the blocks.
 
-use super::secret::Sharing;
+use super::ceremony::{DEALINGS_PER_BLOCK_MAX, DealingError, Key, Ring, Round};
 use super::{
-    ENVELOPES_PER_TARGET_MAX, OPENED_BYTES_PER_BLOCK_MAX, OPENED_PER_BLOCK_MAX, OPENINGS_PER_BLOCK_MAX, Rules,
-    TARGET_AHEAD_MAX, WAITING_BYTES_MAX,
+    ENVELOPES_PER_TARGET_MAX, LaneStatus, OPENED_BYTES_PER_BLOCK_MAX, OPENED_PER_BLOCK_MAX, OPENINGS_PER_BLOCK_MAX,
+    Rules, TARGET_AHEAD_MAX, WAITING_BYTES_MAX,
 };
 use crate::block::Block;
+use crate::committees::Schedule;
 use crate::content::Transaction;
 use crate::system::{SYSTEM, System, SystemError};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use proof::lane::{Envelope, LaneError, Opening, Record};
+use proof::lane::{Envelope, KeyRecord, LaneError, Opening, Record};
 use protocol::network::LanePolicy;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -90,6 +91,28 @@ pub enum Fault {
         /// Height of the state.
         after: u64,
     },
+    /// There is no key now.
+    #[error(
+        "the encrypted lane is closed at height {height}: the validators are making its key, at the earliest until block \
+         {until}; send it again then"
+    )]
+    Closed {
+        /// Height of the last block.
+        height: u64,
+        /// Last block of the attempt under way.
+        until: u64,
+    },
+    /// A dealing that is of no use.
+    #[error(transparent)]
+    Dealing(#[from] DealingError),
+    /// The block does not name the key that was made, or one that was not.
+    #[error("the block names the key of round {found:?}, it must be {expected:?}")]
+    Key {
+        /// The round that it names.
+        found: Option<u64>,
+        /// The round that the block before decided.
+        expected: Option<u64>,
+    },
     /// There is a lane record where there is no lane.
     #[error("this network has no encrypted lane")]
     NoLane,
@@ -135,12 +158,26 @@ impl Batch {
     }
 }
 
+/// The committees that were known after the block.
+#[derive(Clone, Debug)]
+struct Known(Arc<Schedule>);
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        let terms = |known: &Self| known.0.terms().iter().map(|term| (term.first, term.announced)).collect::<Vec<_>>();
+        terms(self) == terms(other)
+    }
+}
+
+impl Eq for Known {}
+
 /// The lane after a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     rules: Arc<Rules>,
-    key: Arc<Sharing>,
     height: u64,
+    ring: Ring,
+    known: Known,
     /// By target.
     waiting: BTreeMap<u64, Arc<Batch>>,
     /// Opened transactions of the executed namespace that no block has settled.
@@ -155,12 +192,14 @@ struct Records {
     openings: Vec<(u64, Opening)>,
     taken: usize,
     included: usize,
+    dealings: Vec<(u64, Bytes)>,
+    key: Option<KeyRecord>,
 }
 
 impl Records {
     fn read(records: &[Record]) -> Result<Self, Fault> {
         let mut read = Self::default();
-        let mut fronts = 0;
+        let (mut fronts, mut keys) = (0, 0);
         for record in records {
             match record {
                 Record::Opening { target, opening } => read.openings.push((*target, *opening)),
@@ -168,9 +207,15 @@ impl Records {
                     fronts += 1;
                     (read.taken, read.included) = (*taken as usize, *included as usize);
                 }
+                Record::Dealing { round, dealing } => read.dealings.push((*round, dealing.0.clone())),
+                Record::Key(key) => {
+                    keys += 1;
+                    read.key = Some(key.clone());
+                }
             }
         }
-        if fronts > 1 || read.openings.len() > OPENINGS_PER_BLOCK_MAX {
+        let is_too_much = read.openings.len() > OPENINGS_PER_BLOCK_MAX || read.dealings.len() > DEALINGS_PER_BLOCK_MAX;
+        if fronts > 1 || keys > 1 || is_too_much {
             return Err(Fault::Records(records.len()));
         }
         Ok(read)
@@ -178,16 +223,52 @@ impl Records {
 }
 
 impl State {
-    pub fn genesis(rules: Arc<Rules>, key: Arc<Sharing>) -> Self {
-        Self { rules, key, height: 0, waiting: BTreeMap::new(), due: Arc::default(), bytes: 0 }
+    /// At genesis, with a dealt key or none.
+    pub fn genesis(rules: Arc<Rules>, schedule: Schedule, dealt: Option<Key>) -> Self {
+        let ring = Ring::new(rules.chain_id, &schedule, dealt);
+        let known = Known(Arc::new(schedule));
+        Self { rules, height: 0, ring, known, waiting: BTreeMap::new(), due: Arc::default(), bytes: 0 }
     }
 
     pub fn rules(&self) -> &Arc<Rules> {
         &self.rules
     }
 
-    pub fn key(&self) -> &Arc<Sharing> {
-        &self.key
+    pub const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The key in force.
+    pub const fn key(&self) -> Option<&Arc<Key>> {
+        self.ring.now()
+    }
+
+    /// The round under way.
+    pub const fn round(&self) -> Option<&Arc<Round>> {
+        self.ring.round()
+    }
+
+    /// What the next block must say of the key.
+    pub fn announcement(&self) -> Option<KeyRecord> {
+        self.ring.announcement(self.height)
+    }
+
+    /// Whether there is a key; if not, why nothing is taken.
+    pub fn closed(&self) -> Option<Fault> {
+        let until = self.ring.attempt_ends(self.height);
+        self.key().is_none().then_some(Fault::Closed { height: self.height, until })
+    }
+
+    /// Who holds the key.
+    pub fn status(&self, has_share: bool) -> LaneStatus {
+        let until = self.ring.attempt_ends(self.height);
+        LaneStatus {
+            height: self.height,
+            key: self.key().map(|key| key.record()),
+            announced: self.key().filter(|key| key.round > 0).map(|key| key.made + 1),
+            attempt: self.round().map(|round| (round.number, until)),
+            has_share,
+        }
     }
 
     pub const fn height(&self) -> u64 {
@@ -202,6 +283,12 @@ impl State {
     /// Whether envelopes wait for this target.
     pub fn is_waiting(&self, target: u64) -> bool {
         self.waiting.contains_key(&target)
+    }
+
+    /// The committees that are known.
+    #[cfg(test)]
+    pub fn schedule(&self) -> &Schedule {
+        &self.known.0
     }
 
     /// Envelopes that wait.
@@ -247,11 +334,12 @@ impl State {
         let height = self.height + 1;
         let mut next = self.clone();
         for (target, opening) in openings {
+            let key = self.key().ok_or(Fault::Turn { found: *target, expected: None, height })?;
             let expected = next.waiting.range(..height).next().map(|(target, _)| *target);
             if expected != Some(*target) {
                 return Err(Fault::Turn { found: *target, expected, height });
             }
-            if !opening.verify(self.key.public(), self.rules.chain_id, *target) {
+            if !opening.verify(key.sharing.public(), self.rules.chain_id, *target) {
                 return Err(Fault::Opening(*target));
             }
             next.unseal(*target, opening);
@@ -286,6 +374,9 @@ impl State {
             let is_held = self.rules.policy(namespace) != LanePolicy::Fcfs && self.holds(namespace);
             return if is_held { Err(Fault::Held(namespace)) } else { Ok(()) };
         };
+        if let Some(closed) = self.closed() {
+            return Err(closed);
+        }
         let count = more
             .targets
             .entry(target)
@@ -307,7 +398,13 @@ impl State {
         if block.height != self.height + 1 {
             return Err(Fault::Gap { height: block.height, after: self.height });
         }
-        let records = Records::read(&System::read(&block.payload)?.lane)?;
+        let system = System::read(&block.payload)?;
+        let records = Records::read(&system.lane)?;
+        let due = self.announcement();
+        if records.key != due {
+            let round = |key: Option<KeyRecord>| key.map(|key| key.round);
+            return Err(Fault::Key { found: round(records.key), expected: round(due) });
+        }
         let mut next = self.open(&records.openings)?;
         let settled = next.settle(block, records.taken, records.included)?;
         let (mut more, mut added) = (More::default(), Vec::new());
@@ -324,7 +421,18 @@ impl State {
         }
         // Only now, as all of them are counted in `more` and would be counted twice.
         added.into_iter().for_each(|(namespace, transaction)| next.seal(namespace, transaction));
+        for (round, dealing) in &records.dealings {
+            next.ring.take(*round, dealing)?;
+        }
+        if system.committee.is_some() {
+            Arc::make_mut(&mut next.known.0).apply(block);
+        }
         next.height = block.height;
+        if next.ring.advance(block.height, &next.known.0) {
+            // Nobody can open it any more.
+            next.bytes -= next.waiting.values().map(|batch| batch.bytes()).sum::<usize>();
+            next.waiting.clear();
+        }
         Ok((next, settled))
     }
 
@@ -377,14 +485,15 @@ impl Settled {
 }
 
 /// ```text
-/// state = height (8) ‖ targets (4), each: target (8) ‖ envelopes (4), each: namespace (8) ‖ length (4) ‖ bytes
+/// state = height (8) ‖ ring ‖ targets (4), each: target (8) ‖ envelopes (4), each: namespace (8) ‖ length (4) ‖ bytes
 ///         ‖ opened transactions (4), each: length (4) ‖ bytes
 /// ```
 impl State {
-    /// The state for the disk; rules and key are those of the network.
+    /// The state for the disk; rules are those of the network, committees those of the blocks.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::new();
         out.put_u64(self.height);
+        self.ring.encode(&mut out);
         out.put_u32(self.waiting.len() as u32);
         for (target, batch) in &self.waiting {
             out.put_u64(*target);
@@ -399,11 +508,13 @@ impl State {
         out.freeze()
     }
 
-    /// Reads [`State::encode`]; `None` if the bytes are damaged.
-    pub fn decode(rules: Arc<Rules>, key: Arc<Sharing>, bytes: &Bytes) -> Option<Self> {
+    /// Reads [`State::encode`]; `schedule` may know later committees. `None` if the bytes are damaged.
+    pub fn decode(rules: Arc<Rules>, schedule: &Schedule, bytes: &Bytes) -> Option<Self> {
         let mut rest = bytes.clone();
-        let mut state = Self::genesis(rules, key);
-        state.height = number(&mut rest)?;
+        let height = number(&mut rest)?;
+        let known = Known(Arc::new(schedule.until(height)));
+        let ring = Ring::decode(rules.chain_id, &known.0, &mut rest)?;
+        let mut state = Self { rules, height, ring, known, waiting: BTreeMap::new(), due: Arc::default(), bytes: 0 };
         for _ in 0..count(&mut rest, TARGET_AHEAD_MAX as usize * ENVELOPES_PER_TARGET_MAX)? {
             let target = number(&mut rest)?;
             let envelopes = count(&mut rest, ENVELOPES_PER_TARGET_MAX)?;
@@ -420,28 +531,28 @@ impl State {
     }
 }
 
-fn put(out: &mut BytesMut, bytes: &Bytes) {
+pub(super) fn put(out: &mut BytesMut, bytes: &Bytes) {
     out.put_u32(bytes.len() as u32);
     out.put_slice(bytes);
 }
 
-fn array<const N: usize>(rest: &mut Bytes) -> Option<[u8; N]> {
+pub(super) fn array<const N: usize>(rest: &mut Bytes) -> Option<[u8; N]> {
     let array = *rest.first_chunk()?;
     *rest = rest.slice(N..);
     Some(array)
 }
 
-fn number(rest: &mut Bytes) -> Option<u64> {
+pub(super) fn number(rest: &mut Bytes) -> Option<u64> {
     array(rest).map(u64::from_be_bytes)
 }
 
 /// A number of things, each of at least four bytes that must follow.
-fn count(rest: &mut Bytes, max: usize) -> Option<usize> {
+pub(super) fn count(rest: &mut Bytes, max: usize) -> Option<usize> {
     let count = u32::from_be_bytes(array(rest)?) as usize;
     (count <= max && count.checked_mul(4)? <= rest.len()).then_some(count)
 }
 
-fn take(rest: &mut Bytes) -> Option<Bytes> {
+pub(super) fn take(rest: &mut Bytes) -> Option<Bytes> {
     let length = u32::from_be_bytes(array(rest)?) as usize;
     (length <= rest.len()).then(|| rest.split_to(length))
 }

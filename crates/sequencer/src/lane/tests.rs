@@ -1,8 +1,12 @@
-use super::actor::Message;
+use super::actor::{Letter, Message};
+use super::ceremony::Key;
+use super::dealings::Dealings;
 use super::desk::Desk;
 use super::state::State;
+use super::vault::Vault;
 use super::*;
 use crate::block::Block;
+use crate::committees::Schedule;
 use crate::content::{Content, Entry};
 use crate::history::History;
 use crate::payload::Payload;
@@ -24,7 +28,7 @@ const PERIOD: u64 = 4;
 
 fn config(secret: Secret) -> Config {
     let policies = [(EXECUTED, LanePolicy::Both), (OPAQUE, LanePolicy::Both), (STRICT, LanePolicy::Encrypted)];
-    Config { period_blocks: PERIOD, policies: policies.into(), secret }
+    Config { period_blocks: PERIOD, policies: policies.into(), dealt: Some(secret), randomness: Randomness::System }
 }
 
 /// Four validators, their desks, and the envelopes of their users.
@@ -44,19 +48,22 @@ impl Network {
         let secrets: Vec<Secret> = (0..4).map(|seat| dealt.secret(&committee(), &keys(seat)).unwrap()).collect();
         let directory = tempfile::tempdir().unwrap();
         let rules = Arc::new(Rules::new(&config(secrets[0].clone()), CHAIN_ID, Some(EXECUTED), 4));
-        let start = State::genesis(rules, Arc::new(dealt.sharing.clone()));
+        let key = Key::dealt(&dealt.sharing, committee().participants());
+        let start = State::genesis(rules, Schedule::new(committee(), 32), key);
         let history = |seat| Arc::new(History::open(&directory.path().join(format!("{seat}.redb"))).unwrap());
         let histories: Vec<_> = (0..4).map(history).collect();
-        let desk = |(secret, history): (&Secret, &Arc<History>)| {
-            Arc::new(Desk::new(secret.clone(), start.clone(), history.clone()))
-        };
-        let desks: Vec<_> = secrets.iter().zip(&histories).map(desk).collect();
+        let desk = |seat: usize| Arc::new(Desk::new(dealings(seat, &secrets), start.clone(), histories[seat].clone()));
+        let desks: Vec<_> = (0..4).map(desk).collect();
         let tasks = desks.iter().map(|desk| desk.tasks().unwrap()).collect();
         Self { desks, histories, tasks, secrets, start, used: 0, _directory: directory }
     }
 
+    fn sharing(&self) -> &Sharing {
+        &self.start.key().expect("it was dealt").sharing
+    }
+
     fn key(&self) -> LaneKey {
-        *self.start.key().public()
+        *self.sharing().public()
     }
 
     fn seal(&mut self, namespace: u64, target: u64, payload: &[u8]) -> Bytes {
@@ -68,7 +75,7 @@ impl Network {
     /// What a quorum makes together.
     fn opening(&self, target: u64) -> Opening {
         let parts: Vec<_> = self.secrets[1..].iter().map(|secret| secret.part(CHAIN_ID, target).unwrap()).collect();
-        self.start.key().recover(&parts).unwrap()
+        self.sharing().recover(&parts).unwrap()
     }
 
     fn deliver(&mut self, block: &Block) {
@@ -76,7 +83,21 @@ impl Network {
     }
 
     fn released(&mut self, seat: usize) -> Vec<Message> {
-        std::iter::from_fn(|| self.tasks[seat].try_recv().ok()).collect()
+        let tasks = std::iter::from_fn(|| self.tasks[seat].try_recv().ok());
+        tasks.map(|task| share(task.letter)).collect()
+    }
+}
+
+/// A validator that has nothing but a dealt share.
+fn dealings(seat: usize, secrets: &[Secret]) -> Dealings {
+    let vault = Vault::new("nothing-is-written-here".into());
+    Dealings::new(keys(seat as u64).consensus.clone(), vault, Some(secrets[seat].clone()), Randomness::System)
+}
+
+fn share(letter: Letter) -> Message {
+    match letter {
+        Letter::Share(message) => *message,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -142,7 +163,7 @@ impl DecodeExt {
 fn fewer_than_a_quorum_of_shares_open_nothing() {
     let mut network = Network::new();
     let parts: Vec<_> = network.secrets.iter().map(|secret| secret.part(CHAIN_ID, 8).unwrap()).collect();
-    let key = network.start.key().clone();
+    let key = network.sharing().clone();
     assert_eq!(key.required(), 3);
     assert!(key.recover(&parts[..1]).is_none() && key.recover(&parts[..2]).is_none());
     let openings: Vec<_> = [[0, 1, 2], [1, 2, 3], [3, 0, 2]]
@@ -168,7 +189,7 @@ fn opened_transactions_stand_at_the_front_in_the_order_in_which_they_were_sealed
     let state = next(&state, &block(2, vec![], &[(EXECUTED, &[second]), (OPAQUE, &[junk])]));
     let state = at(&state, 4);
     let opening = Record::Opening { target: 4, opening: network.opening(4) };
-    let front = |taken, included| vec![opening, Record::Front { taken, included }];
+    let front = |taken, included| vec![opening.clone(), Record::Front { taken, included }];
     let both = [plain("first"), plain("second"), plain("plain")];
     let (opened, settled) = state.apply(&block(5, front(2, 2), &[(EXECUTED, &both)])).unwrap();
     assert_eq!(settled.front().due, [plain("first"), plain("second")]);
@@ -181,7 +202,7 @@ fn opened_transactions_stand_at_the_front_in_the_order_in_which_they_were_sealed
     assert_eq!(refused(front(2, 2), &[plain("mine"), plain("first"), plain("second")]), Fault::Order(0));
     assert_eq!(refused(front(3, 2), &both), Fault::Front { due: 2, taken: 3, included: 2 });
     assert_eq!(refused(front(1, 2), &both), Fault::Front { due: 2, taken: 1, included: 2 });
-    assert_eq!(refused(vec![opening], &both), Fault::Front { due: 2, taken: 0, included: 0 });
+    assert_eq!(refused(vec![opening.clone()], &both), Fault::Front { due: 2, taken: 0, included: 0 });
     assert_eq!(refused(front(1, 1), &both), Fault::Held(EXECUTED), "nothing goes before what is left over");
     let later = state.apply(&block(5, front(1, 1), &[(EXECUTED, &both[..1])])).unwrap().0;
     assert_eq!(later.due(), [plain("second")]);
@@ -275,7 +296,7 @@ fn a_state_survives_its_encoding_and_no_cut_of_it_does() {
         vec![Record::Opening { target: 4, opening: network.opening(4) }, Record::Front { taken: 1, included: 1 }];
     let state = next(&state, &block(5, records, &[(EXECUTED, &[plain("a")])]));
     let encoded = state.encode();
-    let decode = |bytes: Bytes| State::decode(state.rules().clone(), state.key().clone(), &bytes);
+    let decode = |bytes: Bytes| State::decode(state.rules().clone(), &Schedule::new(committee(), 32), &bytes);
     assert_eq!(decode(encoded.clone()), Some(state.clone()));
     assert!((0..encoded.len()).all(|cut| decode(encoded.slice(..cut)).is_none()));
 }
@@ -296,9 +317,9 @@ fn shares_leave_when_their_target_is_final_and_a_quorum_of_them_opens() {
     assert!(desk.turn(&[], [0; 32]).unwrap().due().is_empty());
     let mut forged = shares[1].clone();
     forged.target = 8;
-    assert_eq!(desk.hear(forged), Err(8), "a share of another target is none");
+    assert_eq!(desk.hear_share(forged), Err(8), "a share of another target is none");
     for share in &shares[1..3] {
-        assert_eq!(desk.hear(share.clone()), Ok(()));
+        assert_eq!(desk.hear_share(share.clone()), Ok(()));
     }
     let turn = desk.turn(&[], [0; 32]).unwrap();
     assert_eq!(turn.due(), [plain("buy")]);
@@ -334,24 +355,39 @@ fn what_waits_is_kept_and_opened_after_a_restart() {
     let history = network.histories[1].clone();
     history.commit().unwrap();
     let kept = history.lane().unwrap().expect("the lane after block 32");
-    let state = State::decode(network.start.rules().clone(), network.start.key().clone(), &kept).unwrap();
+    let state = State::decode(network.start.rules().clone(), &Schedule::new(committee(), 32), &kept).unwrap();
     assert_eq!((state.height(), state.sealed()), (32, 1));
-    let again = Desk::new(network.secrets[1].clone(), state, history);
+    let again = Desk::new(dealings(1, &network.secrets), state, history);
     let mut tasks = again.tasks().unwrap();
     (33..=40).for_each(|height| again.deliver(&block(height, vec![], &[])).unwrap());
-    assert_eq!(tasks.try_recv().unwrap().target, 40);
+    assert_eq!(share(tasks.try_recv().unwrap().letter).target, 40);
 }
 
 #[test]
 fn messages_read_back_and_junk_is_none() {
     let network = Network::new();
-    let message = Message { target: 8, part: network.secrets[2].part(CHAIN_ID, 8).unwrap() };
+    let part = network.secrets[2].part(CHAIN_ID, 8).unwrap();
+    let message = Letter::Share(Box::new(Message { target: 8, part }));
     let encoded = message.encode();
-    assert_eq!(Message::decode(&encoded), Some(message));
+    assert_eq!(Letter::decode(&encoded), Some(message));
     assert_eq!(actor::shared_target(&encoded), Some(8));
-    assert!((0..encoded.len()).all(|cut| Message::decode(&encoded[..cut]).is_none()));
-    assert_eq!(Message::decode(&[&encoded[..], &[0]].concat()), None);
-    assert_eq!(Message::decode(&[&encoded[..13], &[0xff; 96]].concat()), None);
+    assert!((0..encoded.len()).all(|cut| Letter::decode(&encoded[..cut]).is_none()));
+    assert_eq!(Letter::decode(&[&encoded[..], &[0]].concat()), None);
+    assert_eq!(Letter::decode(&[&encoded[..13], &[0xff; 96]].concat()), None);
+    let (round, bytes) = (7, Bytes::from_static(b"bytes"));
+    let letters = [
+        Letter::Dealt { round, dealing: bytes.clone() },
+        Letter::Acknowledged { round, acknowledgement: bytes.clone() },
+        Letter::Published { round, dealing: bytes },
+    ];
+    for letter in letters {
+        let encoded = letter.encode();
+        assert_eq!(Letter::decode(&encoded), Some(letter));
+        assert_eq!(actor::shared_target(&encoded), None);
+        assert!((0..9).all(|cut| Letter::decode(&encoded[..cut]).is_none()));
+        assert_eq!(Letter::decode(&[&encoded[..1], &vec![0; actor::LANE_MESSAGE_BYTES_MAX][..]].concat()), None);
+    }
+    assert_eq!(Letter::decode(&[9; 20]), None);
 }
 
 #[test]

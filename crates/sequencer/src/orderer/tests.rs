@@ -161,7 +161,7 @@ fn blocks_that_break_a_rule_are_refused_for_ever() {
         Box::new(|b| b.view = 2),
         Box::new(|b| b.randomness[0] ^= 1),
         Box::new(move |b| {
-            b.randomness = randomness::mix(&genesis().randomness, &stranger);
+            b.randomness = randomness::mix(&genesis().randomness, &stranger).unwrap();
             b.reveal = stranger.clone();
         }),
         Box::new(|b| b.commitment = "unexpected".into()),

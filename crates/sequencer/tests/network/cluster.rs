@@ -142,9 +142,20 @@ fn check_ancestors(ancestors: &[Arc<Block>], parent: &Block, taken: u64) {
 }
 
 /// The lane as one seat takes part in it.
-fn lane(dealt: &Dealt, committee: &Committee, keys: &ValidatorKeys) -> lane::Config {
+fn lane(key: &LaneKeyMaker, committee: &Committee, keys: &ValidatorKeys) -> lane::Config {
     let policies = [(SEALED, LanePolicy::Both), (SEALED_ONLY, LanePolicy::Encrypted)].into();
-    lane::Config { period_blocks: PERIOD, policies, secret: dealt.secret(committee, keys).unwrap() }
+    let dealt = match key {
+        LaneKeyMaker::Dealer(dealt) => Some(dealt.secret(committee, keys).unwrap()),
+        LaneKeyMaker::Validators => None,
+    };
+    lane::Config { period_blocks: PERIOD, policies, dealt, randomness: lane::Randomness::System }
+}
+
+/// Who makes the key of the encrypted lane.
+#[derive(Clone)]
+pub enum LaneKeyMaker {
+    Dealer(Arc<Dealt>),
+    Validators,
 }
 
 /// A free port outside the range from which the system takes ports for outgoing connections.
@@ -167,12 +178,14 @@ pub struct Cluster {
     pub recorders: Vec<Arc<Recorder>>,
     pub running: Vec<Option<Sequencer>>,
     pub epoch_blocks: u64,
+    /// How long blocks are kept.
+    pub retention: Option<Duration>,
     guards: Vec<Option<Arc<Guard>>>,
     keys: Vec<ValidatorKeys>,
     ports: Vec<u16>,
     root: PathBuf,
     /// The key of the encrypted lane, if there is one.
-    pub lane: Option<Arc<Dealt>>,
+    pub lane: Option<LaneKeyMaker>,
     /// Removes the directories of a network that chose its own at the end.
     _directory: TempDir,
 }
@@ -206,6 +219,7 @@ impl Cluster {
         let recorder = |_| Arc::new(Recorder { seats: seats.clone(), ..Recorder::default() });
         let mut cluster = Self {
             epoch_blocks: 8,
+            retention: None,
             guards: keys.iter().map(|_| None).collect(),
             committee: Committee::new(&validators[..size], CHAIN_ID).unwrap(),
             block_millis,
@@ -272,10 +286,10 @@ impl Cluster {
             directory: self.root.join(format!("validator-{seat}")),
             genesis_timestamp_millis: 1_000,
             block_millis: self.block_millis,
-            limits: Limits::default(),
+            limits: Limits { retention: self.retention, ..Limits::default() },
             epoch_blocks: self.epoch_blocks,
             guard: self.guard(seat).clone(),
-            lane: self.lane.as_ref().map(|dealt| lane(dealt, &self.committee, &self.keys[seat])),
+            lane: self.lane.as_ref().map(|key| lane(key, &self.committee, &self.keys[seat])),
         }
     }
 

@@ -7,6 +7,7 @@ mod faults;
 mod figures;
 mod finality;
 mod ordering;
+mod retention;
 mod sealed;
 mod startup;
 mod submissions;

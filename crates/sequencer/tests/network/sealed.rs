@@ -1,6 +1,6 @@
 //! The encrypted lane, with leaders who would like to know.
 
-use crate::cluster::{Cluster, FRONT_RUN, PERIOD, SEALED, SEALED_ONLY};
+use crate::cluster::{Cluster, FRONT_RUN, LaneKeyMaker, PERIOD, SEALED, SEALED_ONLY, wait_for};
 use bytes::Bytes;
 use proof::lane::{Entropy, Envelope, LaneKey, Record, Unsealer, is_envelope, seal};
 use protocol::api::SubmissionState;
@@ -14,14 +14,14 @@ use std::sync::atomic::Ordering;
 /// A network of four with a lane.
 fn sealed_network() -> Cluster {
     let mut cluster = Cluster::new(4, 20);
-    cluster.lane = Some(Arc::new(Dealt::new(NonZeroU32::new(4).unwrap()).unwrap()));
+    cluster.lane = Some(LaneKeyMaker::Dealer(Arc::new(Dealt::new(NonZeroU32::new(4).unwrap()).unwrap())));
     (0..4).for_each(|seat| cluster.start_seat(seat));
     cluster.wait_for(1);
     cluster
 }
 
 fn key(cluster: &Cluster) -> LaneKey {
-    *cluster.lane.as_ref().unwrap().sharing.public()
+    cluster.running.iter().flatten().find_map(|validator| validator.lane().unwrap().unwrap().key).unwrap().key
 }
 
 /// A target that is some blocks away.
@@ -193,4 +193,52 @@ fn a_validator_that_was_away_when_envelopes_were_sealed_opens_them_with_the_othe
     let height = opened(&blocks, target).unwrap();
     assert_eq!(texts(&blocks[height as usize - 1], SEALED), [Bytes::from_static(b"sealed")]);
     assert!(cluster.recorders[3].finalized_height() > 0);
+}
+
+#[test]
+fn validators_make_the_key_and_hand_it_to_the_next_committee() {
+    let mut cluster = Cluster::with_waiting(4, 1, 20);
+    cluster.lane = Some(LaneKeyMaker::Validators);
+    cluster.epoch_blocks = 16;
+    (0..4).for_each(|seat| cluster.start_seat(seat));
+    let early = submit(cluster.seat(0), SEALED_ONLY, {
+        let stranger = *Dealt::new(NonZeroU32::new(4).unwrap()).unwrap().sharing.public();
+        seal(&stranger, crate::cluster::CHAIN_ID, SEALED_ONLY, PERIOD * 3, b"x", Entropy([1; 64])).unwrap().into()
+    });
+    // Unless the key was made before.
+    assert!(matches!(early, Err(SubmitError::Lane(Fault::Closed { .. })) | Ok(_)), "{early:?}");
+    let status = |cluster: &Cluster, seat: usize| cluster.seat(seat).lane().unwrap().unwrap();
+    for height in 1.. {
+        cluster.wait_for(height);
+        if status(&cluster, 0).key.is_some() {
+            break;
+        }
+        assert!(height < 100, "no key at {height}");
+    }
+    let made = status(&cluster, 0).key.unwrap();
+    assert_eq!((made.round, made.required, made.members.len()), (1, 3, 4));
+    let first = target(&cluster);
+    submit(cluster.seat(1), SEALED, envelope(&cluster, SEALED, first, "buy")).unwrap();
+    until_opened(&cluster, 1, first);
+    // Seat 0 leaves, and number 4 comes, which is connected to nobody before it is announced.
+    cluster.name_seats(&[1, 2, 3, 4]);
+    cluster.start_seat(4);
+    for height in cluster.seat(1).height().. {
+        wait_for(cluster.seat(1), height);
+        if status(&cluster, 1).key.is_some_and(|key| key.round > 1) {
+            break;
+        }
+        assert!(height < 400, "the key is still where it was at {height}");
+    }
+    let key = status(&cluster, 1).key.unwrap();
+    assert_eq!((key.key, key.members.len()), (made.key, 4), "the same key, of others");
+    assert_ne!(key.members, made.members);
+    cluster.stop_seat(0);
+    // Killed and started again it still has its share: three of four open, and all of them are needed.
+    cluster.stop_seat(2);
+    cluster.start_seat(2);
+    cluster.stop_seat(3);
+    let target = (cluster.seat(1).height() / PERIOD + 3) * PERIOD;
+    submit(cluster.seat(1), SEALED, envelope(&cluster, SEALED, target, "sell")).unwrap();
+    until_opened(&cluster, 1, target);
 }
