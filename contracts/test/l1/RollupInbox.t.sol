@@ -108,7 +108,7 @@ contract RollupInboxTest is InboxSystem {
         refuse(abi.encodeWithSelector(IRollupInbox.HeaderMismatch.selector, digest, known.checkpoint.blockDigest));
         inbox.postCalldata(id, other, batch, "");
         other.header = bytes.concat(known.header, hex"00");
-        refuse(abi.encodeWithSelector(IRollupInbox.HeaderMalformed.selector, 314));
+        refuse(abi.encodeWithSelector(IRollupInbox.HeaderMalformed.selector, 298));
         inbox.postCalldata(id, other, batch, "");
         other = anchor(0);
         other.commitment = anchor(1).commitment;
