@@ -4,14 +4,12 @@
 //! execution header has (EIP-4788); anvil, which has no beacon chain, takes the number of its own block.
 
 use crate::derive::Blobs;
-use crate::http::HttpL1;
+use crate::http::{self, HttpL1};
 use crate::l1::{L1, L1Error};
 use alloy_primitives::{B256, Bytes};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest answer that is read: as many blobs as a block can have some years from now, in hex.
@@ -26,18 +24,12 @@ pub struct Beacon {
 }
 
 impl Beacon {
-    /// The beacon node at an `http://` URL; nothing is sent yet.
+    /// The beacon node at an `http://` or `https://` URL; nothing is sent yet.
     ///
     /// # Errors
     /// When no HTTP client can be made.
     pub fn new(url: &str, l1: HttpL1) -> Result<Self, L1Error> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build();
-        let client = client.map_err(|error| failed(&error.to_string()))?;
+        let client = http::client(url, REQUEST_TIMEOUT).map_err(|error| failed(&error.to_string()))?;
         Ok(Self { client, url: url.trim_end_matches('/').to_owned(), l1 })
     }
 

@@ -20,9 +20,9 @@ use serde_json::{Value, json};
 use std::future::Future;
 
 /// Blocks of the L1 whose events are asked for at a time.
-const PAGE_BLOCKS: u64 = 5_000;
+const PAGE_BLOCKS: u64 = 2_000;
 /// Events of one page.
-const EVENTS_MAX: usize = 10_000;
+const EVENTS_MAX: usize = 4_000;
 
 /// Why the batches cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

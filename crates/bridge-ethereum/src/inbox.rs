@@ -2,19 +2,22 @@
 //!
 //! `RollupInbox` says how far it is, the light client beside it what is final, and a node of the network what was ordered and how
 //! the account proves it. A batch takes as many blocks as fit; of those behind it up to the anchor only the leaves are shown. So
-//! nothing has to be remembered: what the inbox has is never posted again.
+//! nothing has to be remembered: what the inbox has is never posted again. Whoever is so far behind that the leaves do not fit into a
+//! call first traces names back from the account (`far`).
 //!
 //! ```text
 //!  inbox.inputs ─▶ blocks in this batch ─▶ leaves of the rest ─▶ account at the light client's last checkpoint
 //! ```
+
+mod far;
 
 use crate::l1::{Call, L1, L1Error};
 use crate::plan::{CALL_BYTES_MAX, PlanError};
 use crate::poster::Settings;
 use crate::work::{Job, Work};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::{SolCall, SolError as _};
-use proof::batch::{BATCH_BYTES_MAX, Batch, BatchBlock, BatchError, LEAF_BYTES};
+use alloy_sol_types::{SolCall, SolError as _, SolInterface as _};
+use proof::batch::{BATCH_BYTES_MAX, Batch, BatchBlock, BatchError, LEAF_BYTES, Leaf};
 use proof::checkpoint::{Checkpoint, abi_checkpoint};
 use protocol::abi::l1::{Anchor, IKumoLightClient, IRollupInbox, Mode};
 use std::future::Future;
@@ -35,6 +38,8 @@ pub struct Evidence {
     pub commitment: Bytes,
     /// Encoded proof of the account.
     pub account: Bytes,
+    /// First block with transactions of the namespace.
+    pub since: u64,
     /// Name of everything that was ordered before the block.
     pub inputs: B256,
 }
@@ -120,12 +125,46 @@ pub enum InboxError {
         /// Most bytes of a batch.
         max: usize,
     },
+    /// The rollup's verifier says no.
+    #[error("the rollup's verifier does not take the proof: is it of what `kumo rollup statement` says now?")]
+    ProofFalse,
+    /// Blobs are believed of one account alone.
+    #[error("{caller} may not post blobs, {poster} may; calldata is taken from everybody")]
+    NotPoster {
+        /// Who tried.
+        caller: Address,
+        /// Who may.
+        poster: Address,
+    },
+    /// It could be called by anybody, so that the data would not stand in the transaction.
+    #[error("the inbox takes no calls from {0}, which has code: post from an account without")]
+    NotDirect(Address),
+    /// The network forgot what was ordered before.
+    #[error("the network began the account anew at block {since}, the inbox covers block {height}: open another inbox")]
+    Restarted {
+        /// First block of the new account.
+        since: u64,
+        /// Last block that is covered.
+        height: u64,
+    },
     /// Blobs cannot hold it.
     #[error(transparent)]
     Batch(#[from] BatchError),
 }
 
 impl InboxError {
+    /// What a revert of the inbox says, if no waiting mends it.
+    fn of(revert: &[u8]) -> Option<Self> {
+        use IRollupInbox::IRollupInboxErrors as Refusal;
+        Some(match Refusal::abi_decode(revert).ok()? {
+            Refusal::ProofFalse(_) => Self::ProofFalse,
+            Refusal::NotPoster(refused) => Self::NotPoster { caller: refused.caller, poster: refused.poster },
+            Refusal::NotDirect(refused) => Self::NotDirect(refused.caller),
+            Refusal::Restarted(refused) => Self::Restarted { since: refused.since, height: refused.height },
+            _ => return None,
+        })
+    }
+
     /// Whether trying again can help.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Source(_) | Self::NoEvidence(_))
@@ -204,7 +243,7 @@ impl<S: Ordered> Batches<S> {
                     return Ok(None);
                 }
                 let evidence = self.evidence(latest.epoch, latest.height, latest.root).await?;
-                self.batch(&rollup, &evidence, *via).await
+                self.batch(l1, contract, &rollup, &evidence, *via).await
             }
             Mail::State(proven) => {
                 let root =
@@ -252,22 +291,33 @@ impl<S: Ordered> Batches<S> {
         Job { data: call.abi_encode().into(), mark: proven.height - 1, blobs: vec![] }
     }
 
+    /// The blocks behind the last batch, up to `covered`.
+    async fn fill(&self, reached: Reached, covered: u64, via: Via) -> Result<Filling, InboxError> {
+        let mut filling = Filling::new(self.source.namespace(), reached.inputs, via);
+        let mut from = reached.next;
+        while from <= covered {
+            let to = covered.min(from + PAGE_BLOCKS - 1);
+            for block in self.source.blocks(from, to).await? {
+                filling.take(block)?;
+            }
+            from = to + 1;
+        }
+        Ok(filling)
+    }
+
     async fn batch(
         &self,
+        l1: &impl L1,
+        contract: Address,
         rollup: &IRollupInbox::Rollup,
         evidence: &Evidence,
         via: Via,
     ) -> Result<Option<Job>, PlanError> {
         let covered = evidence.checkpoint.height - 1;
-        let mut filling = Filling::new(self.source.namespace(), rollup.inputs, via);
-        let mut from = rollup.height + 1;
-        while from <= covered {
-            let to = covered.min(from + PAGE_BLOCKS - 1);
-            for block in self.source.blocks(from, to).await.map_err(InboxError::from)? {
-                filling.take(block)?;
-            }
-            from = to + 1;
-        }
+        // Validators may have pruned older blocks, and those have nothing of the namespace.
+        let next = evidence.since.max(rollup.height + 1);
+        let reached = Reached { height: rollup.height, inputs: rollup.inputs, next };
+        let mut filling = self.fill(reached, covered, via).await?;
         if filling.reached != evidence.inputs {
             let (reached, committed) = (filling.reached, evidence.inputs);
             return Err(InboxError::Inputs { height: covered, reached, committed }.into());
@@ -276,7 +326,10 @@ impl<S: Ordered> Batches<S> {
         if filling.batch.blocks.is_empty() && self.until.is_none() {
             return Ok(None);
         }
-        Ok(Some(filling.job(self.id, evidence)?))
+        if filling.make_room() {
+            return Ok(Some(filling.job(self.id, anchor(evidence), covered)?));
+        }
+        self.far(l1, contract, reached, anchor(evidence), filling).await.map(Some)
     }
 }
 
@@ -286,11 +339,23 @@ impl<S: Ordered> Work for Batches<S> {
     }
 
     fn is_known(&self, revert: &[u8]) -> bool {
-        let selector = revert.get(..4);
-        let known = [IRollupInbox::NothingNew::SELECTOR, IRollupInbox::InputsMismatch::SELECTOR];
-        // The inbox moved on between two answers.
-        known.iter().any(|known| selector == Some(known))
+        revert.get(..4) == Some(&IRollupInbox::NothingNew::SELECTOR)
     }
+
+    fn refusal(&self, revert: &[u8]) -> Option<PlanError> {
+        InboxError::of(revert).map(PlanError::from)
+    }
+}
+
+/// How far an inbox is.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    /// Last block that it covers.
+    height: u64,
+    /// Name of everything up to it.
+    inputs: B256,
+    /// The block with which a batch can begin.
+    next: u64,
 }
 
 /// A batch that takes blocks until it is full, and the leaves of all behind it.
@@ -299,13 +364,15 @@ struct Filling {
     via: Via,
     batch: Batch,
     bytes: usize,
-    rest: Vec<u8>,
+    /// Name of the inputs after the blocks that fit into a batch, if its call holds nothing else.
+    filled: B256,
+    rest: Vec<Leaf>,
     reached: B256,
 }
 
 impl Filling {
     fn new(namespace: u64, inputs: B256, via: Via) -> Self {
-        Self { namespace, via, batch: Batch::default(), bytes: 1, rest: vec![], reached: inputs }
+        Self { namespace, via, batch: Batch::default(), bytes: 1, filled: inputs, rest: vec![], reached: inputs }
     }
 
     /// Most bytes of the batch, whatever follows.
@@ -326,21 +393,33 @@ impl Filling {
         self.reached = leaf.extend(&self.reached);
         if self.rest.is_empty() && self.bytes + bytes <= max {
             self.bytes += bytes;
+            self.filled = self.reached;
             self.batch.blocks.push(block);
         } else {
-            self.rest.extend(leaf.encode());
-            self.make_room();
+            self.rest.push(leaf);
         }
         Ok(())
     }
 
-    /// Leaves need room in the call, too: while they have none, the last block of the batch becomes one.
-    fn make_room(&mut self) {
-        while self.call_bytes() > CALL_BYTES_MAX && self.batch.blocks.len() > 1 {
-            let Some(block) = self.batch.blocks.pop() else { break };
-            self.bytes -= block.encoded_bytes().unwrap_or_default();
-            self.rest.splice(0..0, block.leaf(self.namespace).encode());
+    /// Leaves need room in the call, too: until they have it, the last block of the batch becomes one. False if they never have.
+    fn make_room(&mut self) -> bool {
+        let (mut call_bytes, mut kept) = (self.call_bytes(), self.batch.blocks.len());
+        while call_bytes > CALL_BYTES_MAX && kept > 1 && self.via == Via::Calldata {
+            kept -= 1;
+            call_bytes = call_bytes + LEAF_BYTES - self.batch.blocks[kept].encoded_bytes().unwrap_or_default();
         }
+        if call_bytes > CALL_BYTES_MAX {
+            return false;
+        }
+        let moved = self.batch.blocks.split_off(kept);
+        self.bytes -= moved.iter().filter_map(BatchBlock::encoded_bytes).sum::<usize>();
+        self.rest.splice(0..0, moved.iter().map(|block| block.leaf(self.namespace)));
+        true
+    }
+
+    /// Leaves of all blocks that it took.
+    fn leaves(&self) -> impl Iterator<Item = Leaf> {
+        self.batch.blocks.iter().map(|block| block.leaf(self.namespace)).chain(self.rest.iter().copied())
     }
 
     fn call_bytes(&self) -> usize {
@@ -348,24 +427,21 @@ impl Filling {
             Via::Calldata => self.bytes,
             Via::Blobs => self.batch.blocks.len() * LEAF_BYTES,
         };
-        CALL_HEAD_BYTES + data + self.rest.len()
+        CALL_HEAD_BYTES + data + self.rest.len() * LEAF_BYTES
     }
 
-    fn job(self, id: U256, evidence: &Evidence) -> Result<Job, PlanError> {
+    fn job(self, id: U256, anchor: Anchor, covered: u64) -> Result<Job, InboxError> {
         let last = self.batch.blocks.last().map(|block| block.height);
         let mark = match self.rest.is_empty() {
-            true => evidence.checkpoint.height - 1,
+            true => covered,
             false => last.unwrap_or_default(),
         };
-        if self.call_bytes() > CALL_BYTES_MAX {
-            return Err(PlanError::TooLong { links: self.rest.len() / LEAF_BYTES, bytes: self.call_bytes() });
-        }
-        let (anchor, rest) = (anchor(evidence), Bytes::from(self.rest));
+        let rest = encode(&self.rest);
         let is_empty = self.batch.blocks.is_empty();
         let (data, blobs) = match self.via {
             Via::Blobs if !is_empty => {
                 let leaves = self.batch.leaves(self.namespace).into();
-                let blobs = self.batch.to_blobs().map_err(InboxError::from)?;
+                let blobs = self.batch.to_blobs()?;
                 let call = IRollupInbox::postBlobsCall { id, anchor, leaves, rest };
                 (call.abi_encode(), blobs.into_iter().map(Bytes::from).collect())
             }
@@ -376,6 +452,11 @@ impl Filling {
         };
         Ok(Job { data: data.into(), mark, blobs })
     }
+}
+
+/// Leaves as the contract takes them.
+fn encode(leaves: &[Leaf]) -> Bytes {
+    leaves.iter().flat_map(Leaf::encode).collect()
 }
 
 /// A rollup as an inbox has it.

@@ -234,19 +234,23 @@ impl<T: L1, W: Work> Poster<T, W> {
         match self.l1.call(&call).await {
             Ok(_) => {}
             Err(L1Error::Reverted(data)) if self.work.is_known(&data) => return Ok(None),
-            Err(L1Error::Reverted(data)) => return Err(PosterError::Refused(data)),
+            Err(L1Error::Reverted(data)) => return Err(self.refused(data)),
             Err(error) => return Err(error.into()),
         }
         let needed = match self.l1.estimate(&call).await {
             // Storage that another post warmed or filled moves the price a little.
             Ok(gas) => gas.saturating_add(gas / 5),
-            Err(L1Error::Reverted(data)) => return Err(PosterError::Refused(data)),
+            Err(L1Error::Reverted(data)) => return Err(self.refused(data)),
             Err(error) => return Err(error.into()),
         };
         if needed > self.settings.gas_max {
             return Err(PosterError::Gas { needed, max: self.settings.gas_max });
         }
         Ok(Some((job, needed)))
+    }
+
+    fn refused(&self, revert: Bytes) -> PosterError {
+        self.work.refusal(&revert).map_or(PosterError::Refused(revert), PosterError::Plan)
     }
 
     /// Looks after what is in flight.

@@ -24,6 +24,10 @@ pub trait Work: Send + Sync {
     fn next(&self, l1: &impl L1, settings: &Settings) -> impl Future<Output = Result<Option<Job>, PlanError>> + Send;
     /// Whether a revert says that somebody else has posted the same already.
     fn is_known(&self, revert: &[u8]) -> bool;
+    /// What a revert says that no waiting mends; `None` for all others, which are tried again.
+    fn refusal(&self, _revert: &[u8]) -> Option<PlanError> {
+        None
+    }
 }
 
 /// Checkpoints for a light client.

@@ -39,6 +39,10 @@ impl Chain {
         Batch { blocks }.extend(NAMESPACE, B256::ZERO)
     }
 
+    fn since(&self) -> u64 {
+        self.blocks.first().map_or(0, |block| block.height)
+    }
+
     fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             epoch: self.height / 8,
@@ -61,11 +65,13 @@ impl Ordered for Chain {
         assert_eq!((epoch, height), (self.height / 8, self.height));
         let inputs = if self.lies { B256::repeat_byte(9) } else { self.inputs(height - 1) };
         let (header, commitment, account) = Default::default();
-        Ok(Some(Evidence { checkpoint: self.checkpoint(), header, commitment, account, inputs }))
+        let since = self.since();
+        Ok(Some(Evidence { checkpoint: self.checkpoint(), header, commitment, account, since, inputs }))
     }
 
     async fn blocks(&self, from: u64, to: u64) -> Result<Vec<BatchBlock>, SourceError> {
         assert!(from <= to && to - from < PAGE_BLOCKS && to < self.height);
+        assert!(from >= self.since(), "blocks from before the first transaction may be pruned");
         Ok(self.blocks.iter().filter(|block| (from..=to).contains(&block.height)).cloned().collect())
     }
 }
@@ -77,12 +83,14 @@ struct Fake {
     mode: Mode,
     namespace: u64,
     root: B256,
+    /// Names that were traced, and the last block that each covers.
+    traced: Vec<(B256, u64)>,
 }
 
 impl Fake {
     fn new(chain: &Chain, covered: u64) -> Self {
         let root = chain.checkpoint().root();
-        Self { chain: chain.clone(), covered, mode: Mode::Optimistic, namespace: NAMESPACE, root }
+        Self { chain: chain.clone(), covered, mode: Mode::Optimistic, namespace: NAMESPACE, root, traced: vec![] }
     }
 }
 
@@ -126,6 +134,10 @@ impl L1 for Fake {
                 batches: B256::ZERO,
             }
             .abi_encode(),
+            IRollupInbox::tracedHeightCall::SELECTOR if call.to == INBOX => {
+                let asked = IRollupInbox::tracedHeightCall::abi_decode(&call.data).unwrap().inputs;
+                self.traced.iter().find(|(name, _)| *name == asked).map_or(0, |(_, height)| *height).abi_encode()
+            }
             IKumoLightClient::latestCall::SELECTOR if call.to == CLIENT => {
                 (epoch, self.root, height, 0u64, B256::ZERO, B256::ZERO).abi_encode_params()
             }
@@ -159,9 +171,9 @@ fn next(chain: &Chain, l1: &Fake, via: Via, until: Option<u64>) -> Result<Option
     ready(batches.next(l1, &settings()))
 }
 
-fn calldata(job: &Job) -> (Batch, Vec<proof::batch::Leaf>) {
+fn calldata(job: &Job) -> (Batch, Vec<Leaf>) {
     let call = IRollupInbox::postCalldataCall::abi_decode(&job.data).unwrap();
-    (Batch::decode(&call.batch).unwrap(), proof::batch::Leaf::decode_all(&call.rest).unwrap())
+    (Batch::decode(&call.batch).unwrap(), Leaf::decode_all(&call.rest).unwrap())
 }
 
 #[test]
@@ -198,6 +210,64 @@ fn many_leaves_take_room_from_the_batch() {
     assert!(job.data.len() <= CALL_BYTES_MAX, "{}", job.data.len());
     assert_eq!(batch.blocks.len() + rest.len(), 2_000);
     assert!(batch.blocks.len() > 5, "{}", batch.blocks.len());
+}
+
+/// Takes a `trace` as the contract does; the leaves that it showed.
+fn trace(l1: &mut Fake, job: &Job, account: B256) -> usize {
+    assert!(job.data.len() <= CALL_BYTES_MAX && job.blobs.is_empty());
+    let call = IRollupInbox::traceCall::abi_decode(&job.data).unwrap();
+    let leaves = Leaf::decode_all(&call.leaves).unwrap();
+    let reached = leaves.iter().fold(call.from, |inputs, leaf| leaf.extend(&inputs));
+    let known = l1.traced.iter().any(|(name, _)| *name == call.anchor.traced);
+    let anchored = if known { call.anchor.traced } else { account };
+    assert!((known || call.anchor.traced.is_zero()) && reached == anchored, "the leaves lead to the anchor");
+    l1.traced.push((call.from, leaves[0].height - 1));
+    leaves.len()
+}
+
+#[test]
+fn whoever_is_far_behind_traces_names_back_and_then_posts_up_to_them() {
+    let blocks = 3 * far::TRACE_BLOCKS;
+    for via in [Via::Calldata, Via::Blobs] {
+        let chain = Chain::new((1..=blocks).map(|height| block(height, 40)).collect(), blocks + 1);
+        let mut l1 = Fake::new(&chain, 0);
+        for expected in [1, 2_048, 2_048] {
+            let job = next(&chain, &l1, via, None).unwrap().unwrap();
+            assert_eq!(trace(&mut l1, &job, chain.inputs(chain.height - 1)), expected);
+        }
+        let job = next(&chain, &l1, via, None).unwrap().unwrap();
+        let (anchor, batch, rest) = match via {
+            Via::Calldata => {
+                let (batch, rest) = calldata(&job);
+                (IRollupInbox::postCalldataCall::abi_decode(&job.data).unwrap().anchor, batch, rest)
+            }
+            Via::Blobs => {
+                let call = IRollupInbox::postBlobsCall::abi_decode(&job.data).unwrap();
+                let (batch, rest) = (Batch::from_blobs(&job.blobs).unwrap(), Leaf::decode_all(&call.rest).unwrap());
+                (call.anchor, batch, rest)
+            }
+        };
+        assert_eq!(anchor.traced, chain.inputs(far::TRACE_BLOCKS - 1));
+        let reached = batch.extend(NAMESPACE, B256::ZERO);
+        assert_eq!(rest.iter().fold(reached, |inputs, leaf| leaf.extend(&inputs)), anchor.traced);
+        let last = batch.blocks.last().unwrap().height;
+        assert_eq!(job.mark, if rest.is_empty() { far::TRACE_BLOCKS - 1 } else { last });
+    }
+}
+
+#[test]
+fn a_large_block_before_many_others_is_posted_up_to_a_name_of_its_own() {
+    let blocks = (1..=2_000).map(|height| block(height, if height == 1 { 100 << 10 } else { 40 }));
+    let chain = Chain::new(blocks.collect(), 2_001);
+    let mut l1 = Fake::new(&chain, 0);
+    let job = next(&chain, &l1, Via::Calldata, None).unwrap().unwrap();
+    let rest = trace(&mut l1, &job, chain.inputs(2_000)) as u64;
+    let job = next(&chain, &l1, Via::Calldata, None).unwrap().unwrap();
+    assert!(job.data.len() <= CALL_BYTES_MAX);
+    let (batch, leaves) = calldata(&job);
+    assert_eq!((batch.blocks.len() as u64, leaves.len(), job.mark), (2_000 - rest, 0, 2_000 - rest));
+    assert_eq!(batch.extend(NAMESPACE, B256::ZERO), chain.inputs(2_000 - rest));
+    assert!(rest > 0 && rest < 1_999, "{rest}");
 }
 
 #[test]
@@ -275,4 +345,19 @@ fn a_state_is_posted_with_its_anchor_once_that_is_final() {
     assert_eq!(post(&proven, 79), Ok(None), "the inbox has it");
     proven.height = 8;
     assert_eq!(post(&proven, 8), Ok(None), "and more");
+}
+
+#[test]
+fn a_proof_that_is_false_is_an_end_and_a_batch_that_comes_late_is_none() {
+    let chain = Chain::new(vec![], 80);
+    let batches = Batches::new(chain, U256::from(1), Mail::Data(Via::Calldata), None);
+    let refused = batches.refusal(&IRollupInbox::ProofFalse {}.abi_encode());
+    assert_eq!(refused, Some(PlanError::Inbox(InboxError::ProofFalse)));
+    assert!(!refused.unwrap().is_transient());
+    let poster = IRollupInbox::NotPoster { id: U256::from(1), caller: CLIENT, poster: INBOX }.abi_encode();
+    assert_eq!(batches.refusal(&poster), Some(InboxError::NotPoster { caller: CLIENT, poster: INBOX }.into()));
+    let moved = IRollupInbox::InputsMismatch { reached: B256::ZERO, committed: B256::ZERO }.abi_encode();
+    assert!(batches.refusal(&moved).is_none() && !batches.is_known(&moved), "the inbox moved on: tried again");
+    assert!(batches.is_known(&IRollupInbox::NothingNew { height: 7 }.abi_encode()));
+    assert!(batches.refusal(&[1, 2]).is_none());
 }

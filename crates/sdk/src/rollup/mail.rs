@@ -179,6 +179,7 @@ impl Ordered for Source {
             header: told.header,
             commitment: told.commitment,
             account: told.account,
+            since: account.account.since,
             inputs: account.account.inputs,
         }))
     }
