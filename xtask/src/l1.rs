@@ -45,6 +45,7 @@ pub struct Options {
 /// When npm, a build or a test fails.
 pub fn run_l1(options: &Options) -> Result<()> {
     let anvil = crate::bench::anvil()?;
+    crate::abi::build_tests(&root().join("contracts"))?;
     if !options.program {
         library(&anvil)?;
     }
@@ -53,7 +54,6 @@ pub fn run_l1(options: &Options) -> Result<()> {
 
 fn library(anvil: &Path) -> Result<()> {
     let contracts = root().join("contracts");
-    crate::abi::build_tests(&contracts)?;
     let mut command = Command::new(env!("CARGO"));
     command.args(["test", "--quiet", "--locked", "-p", "bridge-ethereum", "--test", "anvil", "--", "--anvil"]);
     command.arg(anvil).arg("--artifacts").arg(contracts.join("artifacts").canonicalize()?);

@@ -95,10 +95,8 @@ fn data(world: &World, files: &Files, inbox: &str, via: &str, last: u64, content
     let (id, to) = (text(&opened, "id")?, last.to_string());
     let words = ["post", NAMESPACE, "--mode", "optimistic", "--inbox", inbox, "--id", &id, "--via", via, "--to", &to];
     let mut command = paying(world, files, &words);
-    let mut first = Group::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))?;
-    // Long enough to have sent something, and too short to have everything mined.
-    first.wait(2 * POLL)?;
-    first.kill();
+    let first = Group::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))?;
+    kill_in_flight(first, &files.folder.join("post/post.journal"))?;
     let done = json(&mut paying(world, files, &words))?;
     let covered = done["height"].as_u64().unwrap_or_default();
     ensure!(covered >= last, "block {last} is not covered: {done}");
@@ -117,12 +115,58 @@ fn data(world: &World, files: &Files, inbox: &str, via: &str, last: u64, content
     expected.sort_unstable();
     sorted.sort_unstable();
     ensure!(sorted == expected, "{} transactions derived, {} submitted, or others", found.len(), expected.len());
-    let (gas, bytes) = (gas(world, batches)?, found.len() * TRANSACTION_BYTES);
+    let (count, bytes) = (batches.len(), found.len() * TRANSACTION_BYTES);
+    let (gas, blob_gas) = (used(world, batches, "gasUsed")?, used(world, batches, "blobGasUsed")?);
+    ensure!(gas > 0, "receipts without gas");
+    let [each, blob_each] = [gas, blob_gas].map(|gas| gas as f64 / bytes as f64);
     println!(
-        "l1: ok {via}: {} batches with {bytes} bytes, {gas} gas, {:.1} gas a byte, killed and derived again",
-        batches.len(),
-        gas as f64 / bytes as f64
+        "l1: ok {via}: {count} batches with {bytes} bytes, killed and derived again; {gas} gas, {each:.1} a byte; \
+         {blob_gas} gas of blobs, {blob_each:.1} a byte"
     );
+    if via == "calldata" {
+        refuse(world, files, inbox, &batches[0])?;
+    }
+    Ok(())
+}
+
+/// Kills a poster once it has sent something, before that is deep enough to be forgotten.
+fn kill_in_flight(mut poster: Group, journal: &Path) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        // The journal is replaced as a whole, and is not there at first.
+        let content = fs::read(journal).unwrap_or_default();
+        let content: Value = serde_json::from_slice(&content).unwrap_or_default();
+        if !content["in_flight"].is_null() {
+            poster.kill();
+            return Ok(());
+        }
+        ensure!(poster.wait(POLL / 10)?.is_none(), "it ended with nothing in flight: {content}");
+        ensure!(begin.elapsed() < PATIENCE, "nothing was sent: {content}");
+    }
+}
+
+/// What the first batch was posted with is taken for another rollup of the namespace as it is, and refused with one byte changed.
+fn refuse(world: &World, files: &Files, inbox: &str, batch: &Value) -> Result<()> {
+    let opened = pay(world, files, &["open", NAMESPACE, "--mode", "optimistic", "--inbox", inbox])?;
+    let id: u64 = text(&opened, "id")?.parse()?;
+    let sent = rpc(world, "eth_getTransactionByHash", json!([batch["transaction"]]))?;
+    let input = text(&sent, "input")?;
+    let (selector, words) = input.split_at_checked(10).ok_or_else(|| eyre!("no call in {sent}"))?;
+    let (_, rest) = words.split_at_checked(64).ok_or_else(|| eyre!("no id in {sent}"))?;
+    let honest = format!("{selector}{id:064x}{rest}");
+    let call = |data: &str| rpc(world, "eth_call", json!([{ "from": ACCOUNT, "to": inbox, "data": data }, "latest"]));
+    call(&honest).wrap_err("the batch as it was posted")?;
+    let content = batch["blocks"][0]["transactions"][0].as_str().unwrap_or_default().trim_start_matches("0x");
+    let (most, last) =
+        content.split_at_checked(content.len().saturating_sub(2)).ok_or_else(|| eyre!("no transaction in {batch}"))?;
+    let changed = honest.replacen(content, &format!("{most}{:02x}", u8::from_str_radix(last, 16)? ^ 1), 1);
+    ensure!(changed != honest, "the transaction does not stand in the call");
+    let selector = keccak(world, b"InputsMismatch(bytes32,bytes32)")?;
+    match call(&changed) {
+        Ok(answer) => bail!("a batch with a changed byte is taken: {answer}"),
+        Err(error) => ensure!(error.to_string().contains(&selector[2..10]), "refused for something else: {error}"),
+    }
+    println!("l1: ok a batch with one byte changed is refused, the true one is taken");
     Ok(())
 }
 
@@ -143,10 +187,18 @@ fn state(world: &World, files: &Files, inbox: &str, last: u64) -> Result<()> {
     let (inputs, new_inputs) = (text(&statement, "inputs")?, text(&statement, "new_inputs")?);
     let proven = prove(&[NAMESPACE, &covered.to_string(), STATE, &inputs, &new_inputs, &diff_hash])?;
     let proof = hex::decode(text(&proven, "proof")?.trim_start_matches("0x"))?;
+    let (mut false_proof, last) = (proof.clone(), proof.len() - 1);
+    // Another point, or none: the sum that the pairing checks is another one.
+    false_proof[last] ^= 1;
     let (proof, diff) = (files.write("proof", &proof)?, files.write("diff", DIFF)?);
+    let false_proof = files.write("false-proof", &false_proof)?;
     let (root, epoch, height) = (text(&proven, "newStateRoot")?, number("epoch")?.to_string(), height.to_string());
     let mut words = vec!["post", NAMESPACE, "--mode", "zk", "--inbox", inbox, "--id", &id, "--epoch", &epoch];
-    words.extend(["--height", &height, "--state-root", &root, "--state-diff", &diff, "--proof", &proof]);
+    words.extend(["--height", &height, "--state-root", &root, "--state-diff", &diff, "--proof"]);
+    let refused = paying(world, files, &[words.as_slice(), &[&false_proof]].concat()).output()?;
+    let why = String::from_utf8_lossy(&refused.stderr);
+    ensure!(!refused.status.success() && why.contains("does not take the proof"), "a false proof was taken: {why}");
+    words.push(&proof);
     let done = json(&mut paying(world, files, &words))?;
     ensure!(done["state_root"] == root.as_str(), "the inbox has another state: {done}");
     let derived = derive(world, inbox, &id)?;
@@ -160,12 +212,13 @@ fn derive(world: &World, inbox: &str, id: &str) -> Result<Value> {
     json(command.args(["--l1-rpc", &world.url, "--beacon", &world.url, "--output", "json"]))
 }
 
-/// Gas of the transactions that posted these batches.
-fn gas(world: &World, batches: &[Value]) -> Result<u64> {
+/// Gas of one kind of the transactions that posted these batches.
+fn used(world: &World, batches: &[Value], kind: &str) -> Result<u64> {
     let mut sum = 0;
     for batch in batches {
         let receipt = rpc(world, "eth_getTransactionReceipt", json!([batch["transaction"]]))?;
-        let gas = receipt["gasUsed"].as_str().unwrap_or_default().trim_start_matches("0x");
+        // Transactions without blobs have no gas of blobs.
+        let gas = receipt[kind].as_str().unwrap_or("0x0").trim_start_matches("0x");
         sum += u64::from_str_radix(gas, 16).wrap_err_with(|| format!("no gas in {receipt}"))?;
     }
     Ok(sum)
