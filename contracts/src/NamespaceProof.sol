@@ -21,10 +21,11 @@ library NamespaceProof {
     /// @notice Most accounts under one root.
     uint256 internal constant ACCOUNTS_MAX = 65_536;
 
-    uint256 private constant ACCOUNT_BYTES = 64;
+    uint256 private constant ACCOUNT_BYTES = 96;
     uint256 private constant LEAF_BYTES = 52;
     bytes1 private constant ACCOUNT_LEAF = 0x07;
     bytes1 private constant ACCOUNTS_ROOT = 0x08;
+    bytes1 private constant INPUTS = 0x0a;
     bytes1 private constant NAMESPACE_LEAF = 0x02;
     bytes1 private constant NAMESPACES_ROOT = 0x03;
     bytes1 private constant BUNDLE_LEAF = 0x04;
@@ -60,7 +61,7 @@ library NamespaceProof {
         section = proof[13 + path.length:];
         uint256 end = start + section.length;
         if (section.length > PAYLOAD_BYTES_MAX || end > type(uint32).max) revert ProofMalformed(proof.length);
-        bytes32 leaf = _leaf(namespace, _transactionsRoot(namespace, section), count(section), start, end);
+        bytes32 leaf = _leaf(namespace, sectionRoot(namespace, section), count(section), start, end);
         _checkRoot(NAMESPACES_ROOT, root, leaf, index, namespaces, path);
     }
 
@@ -114,6 +115,8 @@ library NamespaceProof {
         /// In wei per byte, after that block.
         uint64 baseFee;
         uint128 owed;
+        /// Name of everything that was ordered since; `extendInputs`.
+        bytes32 inputs;
     }
 
     /// @notice The account that stands under a root of accounts.
@@ -132,8 +135,19 @@ library NamespaceProof {
             transactions: _u64(fields, 24),
             bytesUsed: _u64(fields, 32),
             baseFee: _u64(fields, 40),
-            owed: uint128(bytes16(fields[48:64]))
+            owed: uint128(bytes16(fields[48:64])),
+            inputs: bytes32(fields[64:96])
         });
+    }
+
+    /// @notice Name of what was ordered up to and with the block of `height`, in which the namespace has so many transactions under
+    /// this root.
+    function extendInputs(bytes32 inputs, uint64 height, bytes32 root, uint32 transactions)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encodePacked(INPUTS, inputs, height, root, transactions));
     }
 
     /// @dev The leaf of a namespace, and its transaction number `index`, from what follows the path of the leaf in a proof.
@@ -254,8 +268,8 @@ library NamespaceProof {
         );
     }
 
-    /// @dev Root over the transactions of a section, whose table is checked.
-    function _transactionsRoot(uint64 namespace, bytes calldata section) private view returns (bytes32) {
+    /// @notice Root over the transactions of a section, whose table is checked.
+    function sectionRoot(uint64 namespace, bytes calldata section) internal view returns (bytes32) {
         uint256 left = count(section);
         uint256 first = 4 + 4 * left;
         if (left == 0 || left > TRANSACTIONS_MAX || first > section.length) revert ProofMalformed(section.length);

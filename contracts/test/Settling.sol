@@ -37,7 +37,8 @@ abstract contract Settling is System {
         internal
         returns (Statement memory s)
     {
-        bytes memory fields = abi.encodePacked(namespace, since, since, uint64(1), uint64(2), uint64(3), owed);
+        bytes memory fields =
+            abi.encodePacked(namespace, since, since, uint64(1), uint64(2), uint64(3), owed, bytes32(0));
         bytes32 root = counted(0x08, keccak256(bytes.concat(hex"07", fields)));
         s.account = abi.encodePacked(uint32(1), uint32(0), fields);
         (bytes32 namespacesRoot, bytes memory commitment) = inNamespaceZero(abi.encodePacked(uint8(8), root));

@@ -30,7 +30,7 @@ pub const CONTRACTS: [&str; 13] = [
 ];
 
 /// Contracts that are deployed on another chain.
-pub const L1_CONTRACTS: [&str; 2] = ["KumoLightClient", "StakeVault"];
+pub const L1_CONTRACTS: [&str; 3] = ["KumoLightClient", "RollupInbox", "StakeVault"];
 
 /// Largest runtime code of a contract, in bytes (EIP-170).
 const CODE_BYTES_MAX: usize = 24_576;

@@ -11,7 +11,7 @@ use std::fs;
 use std::process::Command;
 
 /// The targets, in the order in which they run.
-const TARGETS: [&str; 5] = ["json_rpc", "transaction", "block", "execution", "lane"];
+const TARGETS: [&str; 6] = ["json_rpc", "transaction", "block", "execution", "lane", "batch"];
 /// What counts the edges that a run takes, and shows the operands of comparisons to the engine.
 const INSTRUMENTATION: &str = "-Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \

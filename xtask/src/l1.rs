@@ -1,7 +1,10 @@
 //! `cargo xtask l1`: the bridge and the contracts of an L1 against anvil.
 //!
 //! First the library: its test is the program `anvil` of the crate `bridge-ethereum`; this installs anvil and builds the token of the
-//! tests. Then the program: `kumo dev`, `kumo bridge deploy`, and `kumo node --role bridge`, which is killed while it posts.
+//! tests. Then the program: `kumo dev`, `kumo bridge deploy`, and `kumo node --role bridge`, which is killed while it posts; and what
+//! rollups post and read (`rollup`).
+
+mod rollup;
 
 use crate::network::Network;
 use crate::process::{Group, kumo, root, run, target_directory};
@@ -42,6 +45,7 @@ pub struct Options {
 /// When npm, a build or a test fails.
 pub fn run_l1(options: &Options) -> Result<()> {
     let anvil = crate::bench::anvil()?;
+    crate::abi::build_tests(&root().join("contracts"))?;
     if !options.program {
         library(&anvil)?;
     }
@@ -50,7 +54,6 @@ pub fn run_l1(options: &Options) -> Result<()> {
 
 fn library(anvil: &Path) -> Result<()> {
     let contracts = root().join("contracts");
-    crate::abi::build_tests(&contracts)?;
     let mut command = Command::new(env!("CARGO"));
     command.args(["test", "--quiet", "--locked", "-p", "bridge-ethereum", "--test", "anvil", "--", "--anvil"]);
     command.arg(anvil).arg("--artifacts").arg(contracts.join("artifacts").canonicalize()?);
@@ -76,6 +79,7 @@ fn program(anvil: &Path, kumo: &Path) -> Result<()> {
     println!("l1: ok {before} posts, then the bridge was killed");
     let mut bridge = world.bridge()?;
     world.posted(&mut bridge, before + POSTS)?;
+    rollup::check(&world)?;
     drop(bridge);
     let status = world.status()?;
     let number = |name: &str| status["bridge"][name].as_u64().ok_or_else(|| eyre!("no {name} in {status}"));

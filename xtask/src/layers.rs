@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bridge-ethereum", &["protocol", "proof"]),
     ("compute-wasm", &["protocol", "compute"]),
     ("gateway", &["protocol"]),
-    ("sdk", &["protocol", "proof", "storage", "compute"]),
+    ("sdk", &["protocol", "proof", "storage", "compute", "bridge-ethereum"]),
     ("cli", &["sdk"]),
     (
         "kumo",

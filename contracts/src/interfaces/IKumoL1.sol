@@ -233,3 +233,183 @@ interface IStakeVault {
             address treasury
         );
 }
+
+/// @notice What a rollup posts.
+enum Mode {
+    None,
+    /// Everything that was ordered, so that anybody can execute it again.
+    Optimistic,
+    /// A proof of what became of it, and what changed.
+    Zk
+}
+
+/// @notice Where what was posted is to be found.
+enum Carrier {
+    Calldata,
+    Blobs,
+    Proof
+}
+
+/// @notice What shows the account of a namespace in a block that stake has finalised, or a name that `trace` derived from one.
+/// @param checkpoint Finalised in the light client.
+/// @param header Header of its block.
+/// @param commitment Proof that transaction 0 of namespace 0 stands in that block; it holds the root of accounts.
+/// @param account Proof of the account under that root; it covers all blocks before this one.
+/// @param traced A name that was traced, then the others count for nothing; zero for an account.
+struct Anchor {
+    Checkpoint checkpoint;
+    bytes header;
+    bytes commitment;
+    bytes account;
+    bytes32 traced;
+}
+
+/// @notice What a proof is about: executing everything that was ordered between two names of inputs leads from one state to another.
+/// @param height Last block that is covered.
+/// @param inputs Name of what was ordered before, from the first block on.
+/// @param newInputs Name of what was ordered up to `height`.
+/// @param stateDiff Keccak-256 of the state difference.
+struct Transition {
+    uint64 namespace;
+    uint64 height;
+    bytes32 stateRoot;
+    bytes32 newStateRoot;
+    bytes32 inputs;
+    bytes32 newInputs;
+    bytes32 stateDiff;
+}
+
+/// @title What decides whether a rollup's transition is right.
+interface IProofVerifier {
+    /// @notice True only if the proof shows it. The statement must cover every field, or say in its documentation what it leaves out.
+    function verify(Transition calldata transition, bytes calldata proof) external view returns (bool);
+}
+
+/// @title What rollups on a Kumo network put on this chain.
+interface IRollupInbox {
+    /// @notice A rollup as this contract has it.
+    /// @param poster Who may post blobs; calldata and proofs are checked, so anybody may post them.
+    /// @param count Batches so far.
+    /// @param height Last block that they cover.
+    /// @param since First block of the namespace's account.
+    /// @param inputs Name of everything that they cover.
+    /// @param stateRoot State after it (zk).
+    /// @param batches Name of all batches, each with the one before.
+    struct Rollup {
+        uint64 namespace;
+        Mode mode;
+        address poster;
+        address pendingPoster;
+        address verifier;
+        uint64 count;
+        uint64 height;
+        uint64 since;
+        bytes32 inputs;
+        bytes32 stateRoot;
+        bytes32 batches;
+    }
+
+    error ZeroAddress();
+    error Unknown(uint256 id);
+    /// @notice An optimistic rollup has no verifier and no state root, the one of the others is a contract.
+    error ModeMismatch(Mode mode, address verifier);
+    error NotPoster(uint256 id, address caller, address poster);
+    /// @notice The mode of the rollup takes something else.
+    error WrongMode(uint256 id, Mode mode);
+    /// @notice Whoever derives the chain must find the data in the transaction itself.
+    error NotDirect(address caller);
+    error CheckpointNotFinal(uint64 epoch, bytes32 root);
+    error HeaderMalformed(uint256 length);
+    error HeaderMismatch(bytes32 computed, bytes32 checkpoint);
+    /// @notice The first transaction of namespace 0 is no root of accounts.
+    error NotCommitted();
+    error OtherNamespace(uint64 found, uint64 expected);
+    /// @notice The network forgot the account since the last batch, and began another one: what was ordered between is not named.
+    error Restarted(uint64 since, uint64 height);
+    /// @notice The anchor covers nothing that is new.
+    error NothingNew(uint64 height);
+    error BatchMalformed(uint256 length);
+    /// @notice These are not the blocks that follow, or not all of them.
+    error InputsMismatch(bytes32 reached, bytes32 committed);
+    error BlobsMissing();
+    error ProofFalse();
+    error BatchUnknown(uint256 id, uint256 index);
+    error NotTraced(uint256 id, bytes32 inputs);
+
+    event Registered(
+        uint256 indexed id,
+        uint64 indexed namespace,
+        address indexed poster,
+        Mode mode,
+        address verifier,
+        bytes32 stateRoot
+    );
+    event PosterOffered(uint256 indexed id, address poster);
+    event PosterChanged(uint256 indexed id, address poster);
+    /// @param height Last block that is covered, from the one behind the last batch on.
+    /// @param inputs Name of everything up to it.
+    /// @param content What was posted: Keccak-256 of the batch, of the blobs' versioned hashes and the leaves, or of the state difference.
+    /// @param batches Name of all batches up to this one.
+    event BatchPosted(
+        uint256 indexed id,
+        uint256 indexed index,
+        Carrier carrier,
+        uint64 height,
+        bytes32 inputs,
+        bytes32 content,
+        bytes32 batches
+    );
+    event BlobsPosted(uint256 indexed id, uint256 indexed index, bytes32[] hashes);
+    event StateProven(uint256 indexed id, uint256 indexed index, bytes32 stateRoot, bytes32 newStateRoot);
+    event Traced(uint256 indexed id, bytes32 indexed inputs, uint64 height);
+    /// @notice Blocks of an older batch were posted again, with the data.
+    event Republished(uint256 indexed id, uint256 indexed index, bytes32 from, bytes32 to, bytes32 content);
+
+    /// @notice Begins an inbox for a namespace; the caller posts its blobs. Nobody has a namespace for himself here: users of a
+    /// rollup know which inbox is its own by `id`.
+    /// @param verifier Of a zk rollup, for ever; zero for an optimistic one.
+    /// @param stateRoot State of a zk rollup before its first transaction.
+    function register(uint64 namespace, Mode mode, address verifier, bytes32 stateRoot) external returns (uint256 id);
+
+    /// @notice Offers the place of the poster to somebody, who takes it with `acceptPoster`.
+    function offerPoster(uint256 id, address poster) external;
+    function acceptPoster(uint256 id) external;
+
+    /// @notice Records the blocks that follow on the last batch, and checks that they are all that was ordered. Anybody may.
+    /// @param batch The blocks (docs/formats.md); empty if nothing was ordered up to the anchor.
+    /// @param rest Leaves of the blocks between the batch and the anchor, whose data comes with later batches.
+    function postCalldata(uint256 id, Anchor calldata anchor, bytes calldata batch, bytes calldata rest) external;
+
+    /// @notice Records the blobs of this transaction as the data of the blocks that follow. Checked is what the blocks are, by their
+    /// leaves, and not what the blobs hold: whoever reads the blobs sees whether they do, and `republish` repairs it.
+    /// @param leaves Leaves of the blocks in the blobs, at least one.
+    function postBlobs(uint256 id, Anchor calldata anchor, bytes calldata leaves, bytes calldata rest) external;
+
+    /// @notice Takes a new state that follows from everything up to the anchor, if the rollup's verifier agrees. Anybody may.
+    function postProof(
+        uint256 id,
+        Anchor calldata anchor,
+        bytes32 newStateRoot,
+        bytes calldata stateDiff,
+        bytes calldata proof
+    ) external;
+
+    /// @notice Puts the data of blocks of an older batch on this chain as calldata, where it is checked. Anybody may.
+    /// @param before Leaves of blocks of the batch before these.
+    /// @param rest Leaves of blocks of the batch behind these.
+    function republish(uint256 id, uint256 index, bytes calldata before, bytes calldata batch, bytes calldata rest)
+        external;
+
+    /// @notice Records that `from` names everything before the first of these leaves, as they lead from there to the anchor. For
+    /// those who are so far behind that the leaves up to an account do not fit into one call. Anybody may.
+    function trace(uint256 id, Anchor calldata anchor, bytes32 from, bytes calldata leaves) external;
+
+    function rollup(uint256 id) external view returns (Rollup memory);
+    /// @notice Last block that a traced name covers; zero if it was not traced.
+    function tracedHeight(uint256 id, bytes32 inputs) external view returns (uint64);
+    /// @notice Rollups so far; ids begin at 1.
+    function count() external view returns (uint256);
+    /// @notice Name of everything that was ordered up to and with batch number `index`.
+    function inputsAt(uint256 id, uint256 index) external view returns (bytes32);
+    function lightClient() external view returns (address);
+}

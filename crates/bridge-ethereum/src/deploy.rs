@@ -10,12 +10,14 @@ use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U64, U256};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::SolValue as _;
+use alloy_sol_types::{SolCall as _, SolEvent as _, SolValue as _};
 use proof::checkpoint::{Checkpoint, Domain, Electorate, ValidatorSet, abi_checkpoint};
+use protocol::abi::l1::IRollupInbox;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 const LIGHT_CLIENT: &str = include_str!("../../../contracts/artifacts/KumoLightClient.json");
+const ROLLUP_INBOX: &str = include_str!("../../../contracts/artifacts/RollupInbox.json");
 const STAKE_VAULT: &str = include_str!("../../../contracts/artifacts/StakeVault.json");
 /// How often the L1 is asked whether the transaction is mined.
 const RECEIPT_TRIES_MAX: u32 = 300;
@@ -75,9 +77,12 @@ pub enum DeployError {
         /// Limit, in wei per gas.
         max: u128,
     },
-    /// The constructor reverted.
-    #[error("the constructor reverted in transaction {0}")]
+    /// The constructor or the call reverted.
+    #[error("transaction {0} reverted")]
     Reverted(B256),
+    /// What an inbox says of a registration.
+    #[error("transaction {0} registered nothing")]
+    NotRegistered(B256),
     /// Nobody mined it.
     #[error("transaction {0} is not mined yet: look for it before you deploy again")]
     NotMined(B256),
@@ -109,6 +114,34 @@ pub fn vault(client: Address, terms: &VaultTerms) -> Result<Bytes, DeployError> 
     code("StakeVault", STAKE_VAULT, &(terms.token, client, fixed).abi_encode_params())
 }
 
+/// What creates an inbox of rollups that believes the light client at `client`.
+///
+/// # Errors
+/// When the artifact is damaged.
+pub fn inbox(client: Address) -> Result<Bytes, DeployError> {
+    code("RollupInbox", ROLLUP_INBOX, &(client,).abi_encode_params())
+}
+
+/// Begins an inbox for a namespace, in the contract at `inbox`; its id, and the transaction.
+///
+/// # Errors
+/// As [`create`], and when the contract refuses.
+pub async fn register(
+    sender: &Sender<'_>,
+    inbox: Address,
+    call: IRollupInbox::registerCall,
+) -> Result<(U256, Deployed), DeployError> {
+    let done = sender.transact(TxKind::Call(inbox), call.abi_encode().into()).await?;
+    let receipt = sender.l1.request("eth_getTransactionReceipt", json!([done.transaction])).await?;
+    let signature = IRollupInbox::Registered::SIGNATURE_HASH;
+    let id = receipt["logs"].as_array().into_iter().flatten().find_map(|log| {
+        let topics: Vec<B256> = serde_json::from_value(log["topics"].clone()).ok()?;
+        (topics.first() == Some(&signature)).then(|| topics.get(1).copied()).flatten()
+    });
+    let id = id.ok_or(DeployError::NotRegistered(done.transaction))?;
+    Ok((id.into(), done))
+}
+
 /// Creates a contract on the chain `chain_id` and waits until it is there, looking every `poll`.
 ///
 /// # Errors
@@ -121,39 +154,73 @@ pub async fn create(
     code: Bytes,
     poll: Duration,
 ) -> Result<Deployed, DeployError> {
-    let found = l1.chain_id().await?;
-    if found != chain_id {
-        return Err(DeployError::OtherChain { found, expected: chain_id });
-    }
-    let base = l1.base_fee().await?;
-    let offered = fees.first(base).ok_or(DeployError::TooDear { base, max: fees.max })?;
-    let nonce = l1.nonce(signer.address(), None).await?;
-    let needed = l1.request("eth_estimateGas", json!([{ "from": signer.address(), "data": &code }])).await?;
-    let malformed = |error: serde_json::Error| L1Error::Unreachable { what: "gas", reason: error.to_string() };
-    let needed: u64 = serde_json::from_value::<U64>(needed).map_err(malformed)?.to();
-    let transaction = TxEip1559 {
-        chain_id,
-        nonce,
-        gas_limit: needed.saturating_add(needed / 10),
-        max_fee_per_gas: offered.max,
-        max_priority_fee_per_gas: offered.tip,
-        to: TxKind::Create,
-        value: U256::ZERO,
-        access_list: Default::default(),
-        input: code,
-    };
-    let signature = signer.sign_hash_sync(&transaction.signature_hash());
-    let signature = signature.map_err(|error| L1Error::Refused(format!("cannot sign: {error}")))?;
-    let envelope = TxEnvelope::from(transaction.into_signed(signature));
-    let hash = *envelope.tx_hash();
-    match l1.send(&envelope.encoded_2718().into()).await {
-        Ok(()) | Err(L1Error::Known) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let Receipt { is_success, gas, .. } = mined(l1, hash, poll).await?;
-    match is_success {
-        true => Ok(Deployed { address: signer.address().create(nonce), transaction: hash, gas }),
-        false => Err(DeployError::Reverted(hash)),
+    Sender { l1, chain_id, signer, fees, poll }.transact(TxKind::Create, code).await
+}
+
+/// Who sends single transactions, to which chain, and what they may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    /// A node of the L1.
+    pub l1: &'a HttpL1,
+    /// The chain that it must be of.
+    pub chain_id: u64,
+    /// Who pays.
+    pub signer: &'a PrivateKeySigner,
+    /// Prices.
+    pub fees: FeeLimits,
+    /// How often the L1 is asked whether the transaction is mined.
+    pub poll: Duration,
+}
+
+impl Sender<'_> {
+    /// Sends one transaction and waits until it is mined; the address is that of the contract that it creates or calls.
+    ///
+    /// # Errors
+    /// When the L1 refuses, is too dear, or does not mine it in time.
+    pub async fn transact(&self, to: TxKind, input: Bytes) -> Result<Deployed, DeployError> {
+        let Self { l1, chain_id, signer, fees, poll } = *self;
+        let found = l1.chain_id().await?;
+        if found != chain_id {
+            return Err(DeployError::OtherChain { found, expected: chain_id });
+        }
+        let base = l1.base_fee().await?;
+        let offered = fees.first(base).ok_or(DeployError::TooDear { base, max: fees.max })?;
+        let nonce = l1.nonce(signer.address(), None).await?;
+        let mut asked = json!({ "from": signer.address(), "data": &input });
+        if let TxKind::Call(contract) = to {
+            asked["to"] = json!(contract);
+        }
+        let needed = l1.request("eth_estimateGas", json!([asked])).await?;
+        let malformed = |error: serde_json::Error| L1Error::Unreachable { what: "gas", reason: error.to_string() };
+        let needed: u64 = serde_json::from_value::<U64>(needed).map_err(malformed)?.to();
+        let transaction = TxEip1559 {
+            chain_id,
+            nonce,
+            gas_limit: needed.saturating_add(needed / 10),
+            max_fee_per_gas: offered.max,
+            max_priority_fee_per_gas: offered.tip,
+            to,
+            value: U256::ZERO,
+            access_list: Default::default(),
+            input,
+        };
+        let signature = signer.sign_hash_sync(&transaction.signature_hash());
+        let signature = signature.map_err(|error| L1Error::Refused(format!("cannot sign: {error}")))?;
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        let hash = *envelope.tx_hash();
+        match l1.send(&envelope.encoded_2718().into()).await {
+            Ok(()) | Err(L1Error::Known) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Receipt { is_success, gas, .. } = mined(l1, hash, poll).await?;
+        let address = match to {
+            TxKind::Create => signer.address().create(nonce),
+            TxKind::Call(contract) => contract,
+        };
+        match is_success {
+            true => Ok(Deployed { address, transaction: hash, gas }),
+            false => Err(DeployError::Reverted(hash)),
+        }
     }
 }
 

@@ -46,6 +46,21 @@ impl FeeLimits {
         let tip = bump(sent.tip).max(market.map_or(0, |fees| fees.tip)).min(max);
         (max <= self.max).then_some(Fees { max, tip })
     }
+
+    /// What may be paid for blobs at first while they cost `base`: twice of it, as it rises by an eighth in a block at most. `None`
+    /// above the cap, which is the same as for gas.
+    pub fn first_blobs(&self, base: u128) -> Option<u128> {
+        (base <= self.max).then(|| base.saturating_mul(2).clamp(1, self.max))
+    }
+
+    /// Prices that replace a transaction with blobs: nodes want twice of all three. `None` if one of them is above the cap.
+    pub fn replacement_blobs(&self, sent: Fees, blobs: u128, base: u128, blob_base: u128) -> Option<(Fees, u128)> {
+        let market = self.first(base);
+        let max = sent.max.saturating_mul(2).max(market.map_or(0, |fees| fees.max));
+        let tip = sent.tip.saturating_mul(2).max(1).max(market.map_or(0, |fees| fees.tip)).min(max);
+        let blobs = blobs.saturating_mul(2).max(self.first_blobs(blob_base).unwrap_or(0));
+        (max <= self.max && blobs <= self.max).then_some((Fees { max, tip }, blobs))
+    }
 }
 
 /// What was paid for some gas.
@@ -65,6 +80,19 @@ mod tests {
         assert_eq!(LIMITS.first(98), Some(Fees { max: 100, tip: 2 }));
         assert_eq!(LIMITS.first(99), None);
         assert_eq!(LIMITS.first(u128::MAX), None);
+    }
+
+    #[test]
+    fn blobs_offer_twice_of_everything_and_never_pass_the_cap() {
+        assert_eq!(LIMITS.first_blobs(0), Some(1), "nothing is not a price");
+        assert_eq!(LIMITS.first_blobs(20), Some(40));
+        assert_eq!(LIMITS.first_blobs(60), Some(100));
+        assert_eq!(LIMITS.first_blobs(101), None);
+        let sent = Fees { max: 16, tip: 8 };
+        assert_eq!(LIMITS.replacement_blobs(sent, 5, 1, 1), Some((Fees { max: 32, tip: 16 }, 10)));
+        assert_eq!(LIMITS.replacement_blobs(sent, 5, 40, 30), Some((Fees { max: 82, tip: 16 }, 60)));
+        assert_eq!(LIMITS.replacement_blobs(Fees { max: 51, tip: 2 }, 5, 1, 1), None);
+        assert_eq!(LIMITS.replacement_blobs(sent, 51, 1, 1), None);
     }
 
     #[test]

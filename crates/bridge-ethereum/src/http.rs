@@ -21,6 +21,20 @@ pub struct HttpL1 {
     url: String,
 }
 
+/// What speaks to the server of `url`, and waits that long for an answer.
+pub(crate) fn client(url: &str, timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    let mut client = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none());
+    if !url.starts_with("https:") {
+        // Reading the system's authorities costs milliseconds, and fails where there are none.
+        client = client.tls_certs_only([]);
+    }
+    client.build()
+}
+
 impl HttpL1 {
     /// A node at an `http://` or `https://` URL; nothing is sent yet. The latter must show a certificate of an authority that the
     /// system trusts.
@@ -28,16 +42,8 @@ impl HttpL1 {
     /// # Errors
     /// When no HTTP client can be made: the URL is `https://`, and the system trusts no authority.
     pub fn new(url: &str) -> Result<Self, L1Error> {
-        let mut client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none());
-        if !url.starts_with("https:") {
-            // Reading the system's authorities costs milliseconds, and fails where there are none.
-            client = client.tls_certs_only([]);
-        }
-        Ok(Self { client: client.build().map_err(|error| unreachable("client", &error))?, url: url.into() })
+        let client = client(url, REQUEST_TIMEOUT).map_err(|error| unreachable("client", &error))?;
+        Ok(Self { client, url: url.into() })
     }
 
     /// The result of a method.
@@ -87,6 +93,12 @@ impl L1 for HttpL1 {
         read::<U256>(method, &block["baseFeePerGas"]).map(|fee| fee.saturating_to())
     }
 
+    async fn blob_base_fee(&self) -> Result<u128, L1Error> {
+        let method = "eth_blobBaseFee";
+        let fee = self.request(method, json!([])).await?;
+        read::<U256>(method, &fee).map(|fee| fee.saturating_to())
+    }
+
     async fn nonce(&self, account: Address, height: Option<u64>) -> Result<u64, L1Error> {
         let block = height.map_or("latest".into(), |height| format!("{height:#x}"));
         self.number("eth_getTransactionCount", json!([account, block])).await
@@ -122,7 +134,11 @@ impl L1 for HttpL1 {
 }
 
 fn fields(call: &Call) -> Value {
-    json!({ "from": call.from, "to": call.to, "data": call.data })
+    let mut fields = json!({ "from": call.from, "to": call.to, "data": call.data });
+    if !call.blobs.is_empty() {
+        fields["blobVersionedHashes"] = json!(call.blobs);
+    }
+    fields
 }
 
 fn read<T: serde::de::DeserializeOwned>(method: &'static str, value: &Value) -> Result<T, L1Error> {

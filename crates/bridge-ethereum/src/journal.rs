@@ -76,8 +76,11 @@ pub struct InFlight {
     pub data: Bytes,
     /// Gas limit of the last version.
     pub gas: u64,
-    /// Epoch that it finalises.
+    /// Epoch that it finalises; height up to which a batch goes.
     pub epoch: u64,
+    /// Blobs of the last version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<Bytes>,
     /// All versions, the dearest last.
     pub versions: Vec<Signed>,
 }
@@ -93,7 +96,7 @@ pub struct Totals {
     pub gas: u64,
     /// Wei paid for it.
     pub spent: U256,
-    /// Last epoch that a post of this bridge finalised.
+    /// Last epoch that a post of this bridge finalised; height up to which its batches go.
     pub epoch: u64,
 }
 
@@ -236,8 +239,16 @@ mod tests {
 
     fn in_flight() -> InFlight {
         let fees = Fees { max: 3, tip: 1 };
-        let signed = Signed { hash: B256::repeat_byte(1), raw: Bytes::from_static(b"raw"), fees, millis: 5 };
-        InFlight { nonce: 7, data: Bytes::from_static(b"data"), gas: 9, epoch: 3, versions: vec![signed] }
+        let signed =
+            Signed { hash: B256::repeat_byte(1), raw: Bytes::from_static(b"raw"), fees, blob_fee: 0, millis: 5 };
+        InFlight {
+            nonce: 7,
+            data: Bytes::from_static(b"data"),
+            gas: 9,
+            epoch: 3,
+            blobs: vec![],
+            versions: vec![signed],
+        }
     }
 
     #[test]

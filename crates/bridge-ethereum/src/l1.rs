@@ -54,6 +54,15 @@ pub struct Call {
     pub to: Address,
     /// Calldata.
     pub data: Bytes,
+    /// Names of the blobs of the transaction, none in an ordinary one.
+    pub blobs: Vec<B256>,
+}
+
+impl Call {
+    /// A call without blobs.
+    pub fn new(from: Address, to: Address, data: impl Into<Bytes>) -> Self {
+        Self { from, to, data: data.into(), blobs: vec![] }
+    }
 }
 
 /// An L1. Every answer may be about another branch than the one before.
@@ -64,6 +73,8 @@ pub trait L1: Send + Sync {
     fn height(&self) -> impl Future<Output = Result<u64, L1Error>> + Send;
     /// Base fee of the last block, in wei per gas.
     fn base_fee(&self) -> impl Future<Output = Result<u128, L1Error>> + Send;
+    /// Price of blobs in the next block, in wei per gas of blobs.
+    fn blob_base_fee(&self) -> impl Future<Output = Result<u128, L1Error>> + Send;
     /// Transactions of an account that were mined up to block `height`, or up to the last one.
     fn nonce(&self, account: Address, height: Option<u64>) -> impl Future<Output = Result<u64, L1Error>> + Send;
     /// Result of a call on the last block.
@@ -85,6 +96,9 @@ pub struct Signed {
     pub raw: Bytes,
     /// What it offers.
     pub fees: Fees,
+    /// Most that is paid for blobs, in wei per gas of blobs; 0 without blobs.
+    #[serde(default)]
+    pub blob_fee: u128,
     /// When it was signed, in Unix milliseconds.
     pub millis: u64,
 }

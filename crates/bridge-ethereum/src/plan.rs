@@ -5,6 +5,7 @@
 //! nowhere can, and links with the same signers go into one call: one pairing for all, and only the last final checkpoint is stored.
 
 use crate::finality::{Certified, Finality, FinalityError};
+use crate::inbox::InboxError;
 use crate::l1::{Call, L1, L1Error};
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::{SolCall, SolError};
@@ -92,6 +93,9 @@ pub enum PlanError {
         /// Root in the contract.
         there: B256,
     },
+    /// A batch of a rollup cannot be posted.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
     /// It has stopped.
     #[error("the contract has stopped: it saw two final checkpoints that exclude each other")]
     Stopped,
@@ -114,7 +118,10 @@ pub enum PlanError {
 impl PlanError {
     /// Whether trying again can help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::L1(_) | Self::Finality(_) | Self::Behind { .. })
+        match self {
+            Self::Inbox(error) => error.is_transient(),
+            _ => matches!(self, Self::L1(_) | Self::Finality(_) | Self::Behind { .. }),
+        }
     }
 }
 
@@ -149,7 +156,7 @@ impl View {
 }
 
 async fn ask<C: SolCall>(l1: &impl L1, contract: Address, name: &'static str, call: C) -> Result<C::Return, PlanError> {
-    let call = Call { from: Address::ZERO, to: contract, data: call.abi_encode().into() };
+    let call = Call::new(Address::ZERO, contract, call.abi_encode());
     let wrong = PlanError::NoLightClient { contract, call: name };
     match l1.call(&call).await {
         Ok(answer) => C::abi_decode_returns(&answer).map_err(|_| wrong),

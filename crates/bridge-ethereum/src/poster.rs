@@ -14,15 +14,16 @@
 //!
 //! Each step looks at the L1 anew and decides from that and the journal alone, so it does not matter when the process died.
 
+use crate::blobs;
 use crate::fees::{FeeLimits, Fees, cost};
-use crate::finality::Finality;
 use crate::journal::{InFlight, Journal, JournalError, Totals, VERSIONS_MAX};
 use crate::l1::{Call, L1, L1Error, Receipt, Signed};
 use crate::pace::Pace;
-use crate::plan::{self, Plan, PlanError, View};
-use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use crate::plan::PlanError;
+use crate::work::{Job, Work};
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEip4844, TxEip4844WithSidecar, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718 as _;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 
@@ -31,7 +32,7 @@ use alloy_signer_local::PrivateKeySigner;
 pub struct Settings {
     /// Chain id that the L1 must have.
     pub chain_id: u64,
-    /// The light client.
+    /// The light client, or the inbox of a rollup.
     pub contract: Address,
     /// Blocks that must be on top of a transaction before it counts; 0 for none.
     pub confirmations: u64,
@@ -54,7 +55,7 @@ pub enum Step {
     Sent {
         /// Its hash.
         hash: B256,
-        /// Epoch that it finalises.
+        /// Epoch that it finalises; height up to which a batch goes.
         epoch: u64,
         /// Versions so far.
         version: usize,
@@ -107,10 +108,10 @@ pub enum PosterError {
         expected: u64,
     },
     /// The call would revert.
-    #[error("the contract refuses the next links: {0}")]
+    #[error("the contract refuses the next call: {0}")]
     Refused(Bytes),
     /// The call needs too much gas.
-    #[error("the next links need {needed} gas, at most {max} is allowed")]
+    #[error("the next call needs {needed} gas, at most {max} is allowed")]
     Gas {
         /// What it needs.
         needed: u64,
@@ -139,19 +140,19 @@ impl PosterError {
 
 /// Posts to one contract from one account.
 #[derive(Debug)]
-pub struct Poster<T, F> {
+pub struct Poster<T, W> {
     l1: T,
-    finality: F,
+    work: W,
     signer: PrivateKeySigner,
     settings: Settings,
     journal: Journal,
     is_checked: bool,
 }
 
-impl<T: L1, F: Finality> Poster<T, F> {
+impl<T: L1, W: Work> Poster<T, W> {
     /// A bridge; the journal says what it did before.
-    pub fn new(l1: T, finality: F, signer: PrivateKeySigner, settings: Settings, journal: Journal) -> Self {
-        Self { l1, finality, signer, settings, journal, is_checked: false }
+    pub fn new(l1: T, work: W, signer: PrivateKeySigner, settings: Settings, journal: Journal) -> Self {
+        Self { l1, work, signer, settings, journal, is_checked: false }
     }
 
     /// Steps for ever, at the given pace; `millis` is the Unix time and `random` is uniform. Dropping it at any point loses nothing.
@@ -205,40 +206,51 @@ impl<T: L1, F: Finality> Poster<T, F> {
 
     /// Posts what is next, if there is something.
     async fn begin(&mut self, millis: u64) -> Result<Step, PosterError> {
-        let Some((plan, gas)) = self.prepare().await? else { return Ok(Step::Idle) };
-        let base = self.l1.base_fee().await?;
-        let Some(fees) = self.settings.fees.first(base) else {
-            return Ok(Step::TooDear { base, max: self.settings.fees.max });
+        let Some((job, gas)) = self.prepare().await? else { return Ok(Step::Idle) };
+        let (base, max) = (self.l1.base_fee().await?, self.settings.fees.max);
+        let Some(fees) = self.settings.fees.first(base) else { return Ok(Step::TooDear { base, max }) };
+        let blob_base = self.blob_base_fee(&job.blobs).await?;
+        let Some(blob_fee) = blob_base.map_or(Some(0), |base| self.settings.fees.first_blobs(base)) else {
+            return Ok(Step::TooDear { base: blob_base.unwrap_or_default(), max });
         };
         let nonce = self.l1.nonce(self.signer.address(), None).await?;
-        let in_flight = InFlight { nonce, data: plan.data, gas, epoch: plan.epoch, versions: vec![] };
-        self.send(in_flight, fees, millis).await
+        let Job { data, mark, blobs } = job;
+        let in_flight = InFlight { nonce, data, gas, epoch: mark, blobs, versions: vec![] };
+        self.send(in_flight, (fees, blob_fee), millis).await
+    }
+
+    /// Price of blobs, if there are some.
+    async fn blob_base_fee(&self, blobs: &[Bytes]) -> Result<Option<u128>, PosterError> {
+        match blobs.is_empty() {
+            true => Ok(None),
+            false => Ok(Some(self.l1.blob_base_fee().await?)),
+        }
     }
 
     /// The next call and its gas limit, if the contract would take it now.
-    async fn prepare(&self) -> Result<Option<(Plan, u64)>, PosterError> {
-        let view = View::read(&self.l1, self.settings.contract, &self.finality).await?;
-        let Some(plan) = plan::next(&view, &self.finality).await? else { return Ok(None) };
-        if plan.newest.saturating_sub(view.finalised.epoch) < self.settings.epochs_min {
-            return Ok(None);
-        }
-        let call = self.call(&plan.data);
+    async fn prepare(&self) -> Result<Option<(Job, u64)>, PosterError> {
+        let Some(job) = self.work.next(&self.l1, &self.settings).await? else { return Ok(None) };
+        let call = self.call(&job.data, &job.blobs)?;
         match self.l1.call(&call).await {
             Ok(_) => {}
-            Err(L1Error::Reverted(data)) if plan::is_known(&data) => return Ok(None),
-            Err(L1Error::Reverted(data)) => return Err(PosterError::Refused(data)),
+            Err(L1Error::Reverted(data)) if self.work.is_known(&data) => return Ok(None),
+            Err(L1Error::Reverted(data)) => return Err(self.refused(data)),
             Err(error) => return Err(error.into()),
         }
         let needed = match self.l1.estimate(&call).await {
             // Storage that another post warmed or filled moves the price a little.
             Ok(gas) => gas.saturating_add(gas / 5),
-            Err(L1Error::Reverted(data)) => return Err(PosterError::Refused(data)),
+            Err(L1Error::Reverted(data)) => return Err(self.refused(data)),
             Err(error) => return Err(error.into()),
         };
         if needed > self.settings.gas_max {
             return Err(PosterError::Gas { needed, max: self.settings.gas_max });
         }
-        Ok(Some((plan, needed)))
+        Ok(Some((job, needed)))
+    }
+
+    fn refused(&self, revert: Bytes) -> PosterError {
+        self.work.refusal(&revert).map_or(PosterError::Refused(revert), PosterError::Plan)
     }
 
     /// Looks after what is in flight.
@@ -307,13 +319,18 @@ impl<T: L1, F: Finality> Poster<T, F> {
         if !is_late && !is_outdated || is_full {
             return self.resend(&in_flight, &last).await;
         }
-        let Some(fees) = self.settings.fees.replacement(last.fees, base) else {
+        let Some(fees) = self.replacement(&in_flight, &last, base).await? else {
             self.resend(&in_flight, &last).await?;
             return Ok(Step::TooDear { base, max: self.settings.fees.max });
         };
         match self.prepare().await? {
-            Some((plan, gas)) => {
-                let in_flight = InFlight { data: plan.data, gas, epoch: plan.epoch, ..in_flight };
+            // Nodes do not let a transaction without blobs take the place of one with, nor the other way round.
+            Some((job, _)) if job.blobs.is_empty() != in_flight.blobs.is_empty() => {
+                self.resend(&in_flight, &last).await
+            }
+            Some((job, gas)) => {
+                let Job { data, mark, blobs } = job;
+                let in_flight = InFlight { data, gas, epoch: mark, blobs, ..in_flight };
                 self.send(in_flight, fees, millis).await
             }
             // Somebody else has posted it. What waits may still be mined; it stays in flight until its nonce is used.
@@ -321,9 +338,23 @@ impl<T: L1, F: Finality> Poster<T, F> {
         }
     }
 
+    /// What replaces the last version; `None` if that is above the cap.
+    async fn replacement(
+        &self,
+        in_flight: &InFlight,
+        last: &Signed,
+        base: u128,
+    ) -> Result<Option<(Fees, u128)>, PosterError> {
+        let limits = self.settings.fees;
+        Ok(match self.blob_base_fee(&in_flight.blobs).await? {
+            None => limits.replacement(last.fees, base).map(|fees| (fees, 0)),
+            Some(blob_base) => limits.replacement_blobs(last.fees, last.blob_fee, base, blob_base),
+        })
+    }
+
     /// Whether the contract would not take the call any more.
     async fn is_outdated(&self, in_flight: &InFlight) -> Result<bool, PosterError> {
-        match self.l1.call(&self.call(&in_flight.data)).await {
+        match self.l1.call(&self.call(&in_flight.data, &in_flight.blobs)?).await {
             Ok(_) => Ok(false),
             Err(L1Error::Reverted(_)) => Ok(true),
             Err(error) => Err(error.into()),
@@ -331,9 +362,17 @@ impl<T: L1, F: Finality> Poster<T, F> {
     }
 
     /// Signs, journals, sends: in this order.
-    async fn send(&mut self, mut in_flight: InFlight, fees: Fees, millis: u64) -> Result<Step, PosterError> {
-        let (hash, raw) = self.sign(&in_flight, fees)?;
-        let signed = Signed { hash, raw, fees, millis };
+    async fn send(
+        &mut self,
+        mut in_flight: InFlight,
+        (fees, blob_fee): (Fees, u128),
+        millis: u64,
+    ) -> Result<Step, PosterError> {
+        let (hash, raw) = match in_flight.blobs.is_empty() {
+            true => self.sign(&in_flight, fees)?,
+            false => self.sign_blobs(&in_flight, fees, blob_fee)?,
+        };
+        let signed = Signed { hash, raw, fees, blob_fee, millis };
         in_flight.versions.push(signed.clone());
         self.journal.begin(in_flight.clone())?;
         self.transmit(&signed.raw).await?;
@@ -365,14 +404,40 @@ impl<T: L1, F: Finality> Poster<T, F> {
             access_list: Default::default(),
             input: in_flight.data.clone(),
         };
-        let signature = self.signer.sign_hash_sync(&transaction.signature_hash());
-        let signature = signature.map_err(|error| L1Error::Refused(format!("cannot sign: {error}")))?;
+        let signature = self.signature(transaction.signature_hash())?;
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
         Ok((*envelope.tx_hash(), envelope.encoded_2718().into()))
     }
 
-    fn call(&self, data: &Bytes) -> Call {
-        Call { from: self.signer.address(), to: self.settings.contract, data: data.clone() }
+    fn sign_blobs(&self, in_flight: &InFlight, fees: Fees, blob_fee: u128) -> Result<(B256, Bytes), PosterError> {
+        let (sidecar, blob_versioned_hashes) = blobs::sidecar(&in_flight.blobs)?;
+        let transaction = TxEip4844 {
+            chain_id: self.settings.chain_id,
+            nonce: in_flight.nonce,
+            gas_limit: in_flight.gas,
+            max_fee_per_gas: fees.max,
+            max_priority_fee_per_gas: fees.tip,
+            to: self.settings.contract,
+            value: U256::ZERO,
+            access_list: Default::default(),
+            blob_versioned_hashes,
+            max_fee_per_blob_gas: blob_fee,
+            input: in_flight.data.clone(),
+        };
+        let signature = self.signature(transaction.signature_hash())?;
+        // The hash is that of the transaction alone.
+        let signed = TxEip4844WithSidecar::from_tx_and_sidecar(transaction, sidecar).into_signed(signature);
+        Ok((*signed.hash(), signed.encoded_2718().into()))
+    }
+
+    fn signature(&self, hash: B256) -> Result<Signature, PosterError> {
+        let signature = self.signer.sign_hash_sync(&hash);
+        Ok(signature.map_err(|error| L1Error::Refused(format!("cannot sign: {error}")))?)
+    }
+
+    fn call(&self, data: &Bytes, blobs: &[Bytes]) -> Result<Call, PosterError> {
+        let names = blobs.iter().map(|blob| blobs::name(blob)).collect::<Result<_, _>>()?;
+        Ok(Call { blobs: names, ..Call::new(self.signer.address(), self.settings.contract, data.clone()) })
     }
 }
 

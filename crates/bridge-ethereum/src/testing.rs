@@ -99,6 +99,7 @@ struct Chain {
     blocks: Vec<Block>,
     pool: Vec<TxEnvelope>,
     base_fee: u128,
+    blob_base_fee: u128,
     faults: Faults,
     network: Network,
     chain_id: u64,
@@ -118,6 +119,7 @@ impl FakeL1 {
             blocks: vec![block],
             pool: vec![],
             base_fee: 10,
+            blob_base_fee: 1,
             faults: Faults::default(),
             network: network.clone(),
             chain_id: CHAIN_ID,
@@ -299,6 +301,10 @@ impl L1 for FakeL1 {
 
     async fn base_fee(&self) -> Result<u128, L1Error> {
         Ok(self.ask("base fee")?.base_fee)
+    }
+
+    async fn blob_base_fee(&self) -> Result<u128, L1Error> {
+        Ok(self.ask("blob base fee")?.blob_base_fee)
     }
 
     async fn nonce(&self, account: Address, height: Option<u64>) -> Result<u64, L1Error> {

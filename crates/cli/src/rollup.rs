@@ -1,4 +1,7 @@
-//! `kumo rollup`: what the operator of a namespace does. Register, submit, read with proofs, know what is owed, be paid.
+//! `kumo rollup`: what the operator of a namespace does. Register, submit, read with proofs, know what is owed, be paid; `inbox` has
+//! what it does on an L1.
+
+mod inbox;
 
 use crate::amount::{amount, bytes, parse_ake};
 use crate::session::Session;
@@ -74,6 +77,35 @@ pub enum Command {
     /// Pay the namespace's share of its fees to its fee recipient
     #[command(after_help = "Example:\n  kumo rollup claim 7000")]
     Claim(Namespace),
+    /// Put the contract RollupInbox on an L1, beside a light client
+    #[command(
+        after_help = "Example:\n  kumo rollup deploy-inbox --light-client 0x… --l1-rpc http://127.0.0.1:8545 --l1-chain-id 31337 --key-file l1.key"
+    )]
+    DeployInbox(inbox::DeployInbox),
+    /// Begin an inbox for a namespace on an L1; prints its number
+    ///
+    /// The account that pays posts the blobs. Nobody has a namespace for himself there: tell your users the number.
+    #[command(
+        after_help = "Examples:\n  kumo rollup open 7000 --mode optimistic --inbox 0x… --l1-rpc URL --l1-chain-id 1 --key-file l1.key\n  \
+                            kumo rollup open 7000 --mode zk --verifier 0x… --state-root 0x… --inbox 0x… --l1-rpc URL --l1-chain-id 1 --key-file l1.key"
+    )]
+    Open(inbox::Open),
+    /// Post to an L1 what was ordered (optimistic), or a state with its proof (zk)
+    ///
+    /// Everything is verified here, and again by the contract. What the inbox has is never posted again; stopped at any point, it goes on
+    /// with the same --state.
+    #[command(
+        after_help = "Examples:\n  kumo rollup post 7000 --mode optimistic --via blobs --follow --inbox 0x… --id 1 --state post --l1-rpc URL --l1-chain-id 1 --key-file l1.key\n  \
+                            kumo rollup post 7000 --mode zk --epoch 12 --height 384 --state-root 0x… --state-diff diff.bin --proof proof.bin --inbox 0x… --id 2 --state post --l1-rpc URL --l1-chain-id 1 --key-file l1.key"
+    )]
+    Post(inbox::Post),
+    /// Show what a proof for a zk rollup must be about
+    #[command(after_help = "Example:\n  kumo rollup statement 7000 --inbox 0x… --id 2 --l1-rpc URL")]
+    Statement(inbox::Statement),
+    /// Read the batches of a rollup back from the L1 and check them; with --verify also against the network
+    #[command(after_help = "Examples:\n  kumo rollup derive 7000 --inbox 0x… --id 1 --l1-rpc URL\n  \
+                            kumo rollup derive 7000 --inbox 0x… --id 1 --l1-rpc URL --beacon URL --verify --output json")]
+    Derive(inbox::Derive),
 }
 
 /// Names a namespace.
@@ -217,6 +249,11 @@ pub(crate) async fn run(command: Command, session: &mut Session<'_>) -> Result<E
         Command::Account(words) => account(words, session).await,
         Command::Settle(words) => settle(words, session).await,
         Command::Claim(words) => claim(words, session).await,
+        Command::DeployInbox(words) => inbox::deploy(words, session).await,
+        Command::Open(words) => inbox::open(words, session).await,
+        Command::Post(words) => inbox::post(words, session).await,
+        Command::Statement(words) => inbox::statement(words, session).await,
+        Command::Derive(words) => inbox::derive(words, session).await,
     }
 }
 

@@ -29,7 +29,9 @@ fn sample(argument: &clap::Arg) -> &'static str {
     match argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
         Some("FILE" | "DIR") => "some-file",
         Some("CID") => "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy",
-        Some("ID") => "7",
+        Some("ID" | "N" | "HEIGHT") => "7",
+        Some("URL") => "http://127.0.0.1:8545",
+        Some("MODE") => "optimistic",
         Some("AMOUNT") => "1.5 AKE",
         Some("AKE") => "1.5",
         Some("HASH") => "0x5df6e0e2761359d30a8275058e299fcc0381534545f55cf43e41983f5d4c9456",
@@ -155,6 +157,10 @@ fn every_command_takes_the_global_options_and_teaches_by_example() {
         let required = command.get_positionals().filter(|argument| argument.is_required_set()).map(sample);
         let line: Vec<String> = ["kumo".to_owned()].into_iter().chain(words.clone()).collect();
         let line = line.into_iter().chain(required.map(str::to_owned));
+        let named = |argument: &&clap::Arg| !argument.is_positional() && argument.is_required_set();
+        let flags = command.get_arguments().filter(named);
+        let line =
+            line.chain(flags.flat_map(|flag| [format!("--{}", flag.get_long().unwrap()), sample(flag).to_owned()]));
         let options = ["--output", "json", "--network", "net.json", "--account", "1", "--timeout", "5s", "-v"];
         let line = line.chain(options.map(str::to_owned));
         let read = Words::try_parse_from(line).unwrap_or_else(|e| panic!("{words:?}: {e}"));

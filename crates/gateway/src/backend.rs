@@ -171,8 +171,8 @@ pub trait ValidatorBackend: Send + Sync + 'static {
     async fn height_of(&self, digest: B256) -> Answer<u64>;
     /// All transactions of `namespace` in one final block, with their proof.
     async fn namespace(&self, height: u64, namespace: u64) -> Answer<NamespaceBlock>;
-    /// What a namespace used and owes.
-    async fn account(&self, namespace: u64) -> Answer<NamespaceAccount>;
+    /// What a namespace used and owes; proven by the last block that opened an epoch, or by the one of `height`.
+    async fn account(&self, namespace: u64, height: Option<u64>) -> Answer<NamespaceAccount>;
     /// What a byte of a namespace costs.
     async fn fee(&self, namespace: u64) -> Answer<NamespaceFee>;
     /// The checkpoint of `epoch`, by default the newest finalised one, with its state.

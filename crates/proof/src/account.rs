@@ -6,10 +6,13 @@
 //! ```text
 //! certificate ─▶ header ─▶ namespaces root ─▶ transaction 0 of namespace 0 = 8 ‖ root ─▶ account
 //! leaf = keccak256(0x07 ‖ account)                    root = keccak256(0x08 ‖ number of accounts ‖ root of leaves)
-//! account = namespace ‖ since ‖ height ‖ transactions ‖ bytes ‖ base fee (8 each) ‖ owed (16)
+//! account = namespace ‖ since ‖ height ‖ transactions ‖ bytes ‖ base fee (8 each) ‖ owed (16) ‖ inputs (32)
+//! inputs after a block = keccak256(0x0a ‖ inputs before ‖ height (8) ‖ root of its transactions ‖ their number (4))
 //! ```
 //!
-//! `contracts/src/RollupRegistry.sol` decides the same before it charges a namespace.
+//! `inputs` names everything that was ordered in the namespace since its first block, in order: 32 bytes that a contract of
+//! another chain can check data against. `contracts/src/RollupRegistry.sol` decides the same before it charges a namespace, and
+//! `contracts/src/l1/RollupInbox.sol` before it takes a batch.
 //! Source: RFC 9162 for the shape.
 
 use crate::certificate::Header;
@@ -27,10 +30,11 @@ pub const PROOF_BYTES_MAX: usize = 8 + 32 * 16 + ACCOUNT_BYTES;
 /// Namespace of the protocol itself.
 const SYSTEM: u64 = 0;
 /// Bytes of an encoded [`Account`].
-pub const ACCOUNT_BYTES: usize = 6 * 8 + 16;
+pub const ACCOUNT_BYTES: usize = 6 * 8 + 16 + 32;
 
 const LEAF: u8 = 0x07;
 const ROOT: u8 = 0x08;
+const INPUTS: u8 = 0x0a;
 
 const _: () = assert!(ACCOUNTS_MAX == 1 << 16);
 
@@ -83,6 +87,8 @@ pub struct Account {
     pub base_fee: u64,
     /// Fees for all of it, in wei.
     pub owed: u128,
+    /// Name of everything that was ordered since, see [`extend_inputs`]; zero before the first block.
+    pub inputs: B256,
 }
 
 /// Where an account stands under a root.
@@ -101,6 +107,18 @@ pub struct AccountProof {
 /// What the transaction in namespace 0 has behind its tag.
 pub fn accounts_root(accounts: u32, tree: &B256) -> B256 {
     counted_root(ROOT, accounts, tree)
+}
+
+/// The name of what was ordered up to and with the block of `height`, in which the namespace has so many transactions under this
+/// root; `inputs` is the one before.
+pub fn extend_inputs(inputs: &B256, height: u64, transactions_root: &B256, transactions: u32) -> B256 {
+    let mut hasher = Keccak256::new();
+    hasher.update([INPUTS]);
+    hasher.update(inputs);
+    hasher.update(height.to_be_bytes());
+    hasher.update(transactions_root);
+    hasher.update(transactions.to_be_bytes());
+    hasher.finalize()
 }
 
 /// The tree over accounts, which ascend by namespace.
@@ -128,16 +146,18 @@ impl Account {
         for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
             place.copy_from_slice(&field.to_be_bytes());
         }
-        bytes[48..].copy_from_slice(&self.owed.to_be_bytes());
+        bytes[48..64].copy_from_slice(&self.owed.to_be_bytes());
+        bytes[64..].copy_from_slice(self.inputs.as_slice());
         bytes
     }
 
-    /// Decodes exactly one account; any 64 bytes are one.
-    pub fn decode(bytes: &[u8; ACCOUNT_BYTES]) -> Self {
-        let field = |place: usize| u64::from_be_bytes(std::array::from_fn(|byte| bytes[8 * place + byte]));
-        let owed = u128::from_be_bytes(std::array::from_fn(|byte| bytes[48 + byte]));
+    /// Decodes exactly one account; any 96 bytes are one.
+    pub fn decode(encoded: &[u8; ACCOUNT_BYTES]) -> Self {
+        let field = |place: usize| u64::from_be_bytes(std::array::from_fn(|byte| encoded[8 * place + byte]));
+        let owed = u128::from_be_bytes(std::array::from_fn(|byte| encoded[48 + byte]));
         let [namespace, since, height, transactions, bytes, base_fee] = std::array::from_fn(field);
-        Self { namespace, since, height, transactions, bytes, base_fee, owed }
+        let inputs = B256::from_slice(&encoded[64..]);
+        Self { namespace, since, height, transactions, bytes, base_fee, owed, inputs }
     }
 
     fn leaf(&self) -> B256 {
@@ -197,7 +217,8 @@ mod tests {
     use super::*;
 
     fn account(namespace: u64) -> Account {
-        Account { namespace, since: 1, height: 9, transactions: 3, bytes: 400, base_fee: 7, owed: 2_800 }
+        let inputs = extend_inputs(&B256::ZERO, 9, &B256::repeat_byte(5), 3);
+        Account { namespace, since: 1, height: 9, transactions: 3, bytes: 400, base_fee: 7, owed: 2_800, inputs }
     }
 
     /// The proof of each of `count` accounts, and the root.
@@ -228,6 +249,19 @@ mod tests {
                 assert!(fewer.verify(root).is_err());
             }
         }
+    }
+
+    #[test]
+    fn the_name_of_the_inputs_depends_on_each_of_them_and_on_what_was_before() {
+        let (zero, root) = (B256::ZERO, B256::repeat_byte(5));
+        let one = extend_inputs(&zero, 9, &root, 3);
+        let others = [
+            extend_inputs(&one, 9, &root, 3),
+            extend_inputs(&zero, 10, &root, 3),
+            extend_inputs(&zero, 9, &zero, 3),
+            extend_inputs(&zero, 9, &root, 4),
+        ];
+        assert!(others.iter().all(|other| *other != one));
     }
 
     #[test]

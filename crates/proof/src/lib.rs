@@ -19,11 +19,13 @@
 //! | "this bundle was included whole" | bundles root, its transactions, path | [`bundle::BundleProof`] |
 //! | "this opens the envelopes for a height" | lane key, opening | [`lane::Opening`] |
 //! | "this namespace owes this" | root of accounts in a block, path | [`account::AccountProof`] |
+//! | "this is all that was ordered in this namespace" | blocks, what an account says of them | [`batch::Batch`] |
 //! | "this is a shard of the payload" | erasure root, path | [`shard::ShardProof`] |
 //! | "this is my value for this input" | key, proof | [`vrf::Key::verify`] |
 //! | "I still hold this data" | Merkle root, challenged leaves, path | [`possession::Proof`] |
 
 pub mod account;
+pub mod batch;
 pub mod bundle;
 pub mod certificate;
 pub mod checkpoint;

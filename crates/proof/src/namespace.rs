@@ -184,6 +184,11 @@ pub fn transaction_hash(namespace: u64, payload: &[u8]) -> B256 {
     B256::from_slice(&Sha256::new().chain_update(namespace.to_be_bytes()).chain_update(payload).finalize())
 }
 
+/// Root over the transactions of a namespace in a block, 32 zeros without any.
+pub fn transactions_root(namespace: u64, transactions: &[Bytes]) -> B256 {
+    merkle::root(transactions.iter().map(|transaction| transaction_hash(namespace, transaction)).collect())
+}
+
 /// What a header commits to: the root over the leaves of `namespaces` namespaces.
 pub fn namespaces_root(namespaces: u32, tree: &B256) -> B256 {
     counted_root(ROOT, namespaces, tree)
@@ -370,13 +375,12 @@ fn leaf_of(namespace: u64, start: u32, transactions: &[Bytes]) -> Result<Namespa
         let bytes = transactions.iter().map(|transaction| transaction.len()).sum();
         return Err(NamespaceError::Transactions { count: transactions.len(), bytes });
     };
-    let hashes = transactions.iter().map(|transaction| transaction_hash(namespace, transaction)).collect();
-    let transactions_root = merkle::root(hashes);
+    let transactions_root = transactions_root(namespace, transactions);
     Ok(NamespaceLeaf { namespace, transactions_root, transactions: transactions.len() as u32, start, end })
 }
 
 /// A section as it stands in the payload: number of transactions, their cumulative ends, their bytes.
-fn write_section(bytes: &mut Vec<u8>, transactions: &[Bytes]) {
+pub(crate) fn write_section(bytes: &mut Vec<u8>, transactions: &[Bytes]) {
     bytes.extend((transactions.len() as u32).to_be_bytes());
     let mut end = 0u32;
     for transaction in transactions {
@@ -386,7 +390,7 @@ fn write_section(bytes: &mut Vec<u8>, transactions: &[Bytes]) {
     transactions.iter().for_each(|transaction| bytes.extend(transaction));
 }
 
-fn read_section(reader: &mut Reader<'_>) -> Option<Vec<Bytes>> {
+pub(crate) fn read_section(reader: &mut Reader<'_>) -> Option<Vec<Bytes>> {
     let count = reader.u32().filter(|count| (1..=TRANSACTIONS_MAX).contains(count))?;
     let ends = reader.slice(count as usize * 4)?;
     let mut start = 0;

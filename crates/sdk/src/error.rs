@@ -9,6 +9,8 @@ use crate::lane::SealError;
 use crate::rollup::RollupError;
 use crate::rpc::RpcError;
 use crate::wallet::WalletError;
+use bridge_ethereum::deploy::DeployError;
+use bridge_ethereum::{DeriveError, L1Error, PlanError};
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +153,22 @@ fn of_rollup(error: &RollupError) -> Kind {
         RollupError::Untrue { .. } => Kind::Untrue,
         RollupError::NotCommitted(_) => Kind::NotFound,
         RollupError::NoAnchor { .. } => Kind::TimedOut,
+        RollupError::L1(error) => of_l1(error),
+        RollupError::Deploy(DeployError::L1(error)) => of_l1(error),
+        RollupError::Deploy(_) => Kind::Reverted,
+        RollupError::Plan(PlanError::L1(error)) => of_l1(error),
+        RollupError::Derive(DeriveError::L1(error)) => of_l1(error),
+        RollupError::Derive(DeriveError::Blobs { .. }) => Kind::Unavailable,
+        RollupError::Derive(_) => Kind::Untrue,
+        RollupError::Mail(_) | RollupError::Plan(_) => Kind::Invalid,
+    }
+}
+
+fn of_l1(error: &L1Error) -> Kind {
+    match error {
+        L1Error::Unreachable { .. } => Kind::Unavailable,
+        L1Error::Reverted(_) => Kind::Reverted,
+        L1Error::Known | L1Error::Underpriced | L1Error::NonceUsed | L1Error::Refused(_) => Kind::Refused,
     }
 }
 

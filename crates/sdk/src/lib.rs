@@ -49,6 +49,7 @@ pub mod sse;
 pub mod wallet;
 
 pub use alloy_primitives::{Address, B256, U256};
+pub use bridge_ethereum as l1;
 pub use chain::{ChainClient, ChainError};
 pub use cid::Cid;
 pub use client::{Client, ConnectError, Options};

@@ -11,11 +11,13 @@
 //! ```
 
 mod evidence;
+mod mail;
 mod registry;
 #[cfg(test)]
 mod tests;
 
 pub use evidence::{Trust, TrustError, VerifiedAccount, VerifiedBlock};
+pub use mail::{Inbox, MailError, PostTerms, Source};
 pub use registry::{Ordering, Policy, Rollup};
 
 use crate::chain::{ChainClient, ChainError};
@@ -56,6 +58,21 @@ pub enum RollupError {
         /// Why.
         source: TrustError,
     },
+    /// Posting to an L1.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// The L1 does not answer, or refuses.
+    #[error(transparent)]
+    L1(#[from] bridge_ethereum::L1Error),
+    /// A contract or a registration on an L1.
+    #[error(transparent)]
+    Deploy(#[from] bridge_ethereum::deploy::DeployError),
+    /// What an L1 has of a rollup.
+    #[error(transparent)]
+    Plan(#[from] bridge_ethereum::PlanError),
+    /// What is on an L1 is not what was ordered.
+    #[error(transparent)]
+    Derive(#[from] bridge_ethereum::DeriveError),
     /// No transaction of the namespace is counted in a block that opened an epoch.
     #[error("no block that opened an epoch counts a transaction of namespace {0} yet")]
     NotCommitted(u64),
@@ -128,7 +145,7 @@ impl Rollups {
         let max = to.saturating_sub(from).saturating_add(1).min(PAGE_BLOCKS);
         let wait = wait_millis.min(WAIT_MILLIS);
         let path = format!("/seq/v1/namespaces/{namespace}/blocks?from={from}&max={max}&wait={wait}");
-        let page: NamespacePage = self.ask(async |validator| validator.get_up_to(&path, PAGE_BYTES_MAX).await).await?;
+        let page = self.page(&path).await?;
         let mut verified = Vec::with_capacity(page.blocks.len());
         for (block, height) in page.blocks.iter().zip(from..).take(max as usize) {
             let block = self.trust.block(namespace, height, verified.last(), block);
@@ -149,6 +166,18 @@ impl Rollups {
             None => None,
         };
         Ok((told, verified))
+    }
+
+    /// As [`Self::ask`], in a form that other threads can run.
+    async fn page(&self, path: &str) -> Result<NamespacePage> {
+        let mut last = None;
+        for validator in &self.validators {
+            match validator.get_up_to(path, PAGE_BYTES_MAX).await {
+                Err(error) if is_worth_another(&error) => last = Some(error),
+                answer => return Ok(answer?),
+            }
+        }
+        Err(last.map_or_else(|| RollupError::Committee("it has no validators".to_owned()), RollupError::Validator))
     }
 
     /// The key of the encrypted lane that the validators made, as a final block names it; what a validator says of a round under

@@ -10,7 +10,8 @@
 //! forgotten are summed up, so that nothing is lost from the total; one that comes back begins anew, and says since when.
 //!
 //! The block that opens an epoch commits to the accounts after the block before it ([`proof::account`]), and everybody
-//! who votes recomputes that: so a namespace proves to its users, and to `RollupRegistry`, what it owes.
+//! who votes recomputes that: so a namespace proves to its users, and to `RollupRegistry`, what it owes; and to `RollupInbox` on an
+//! L1, what was ordered in it.
 //! Source: EIP-1559 for the step.
 
 pub(crate) mod kept;
@@ -26,8 +27,9 @@ use crate::payload::{Payload, entry_bytes};
 use crate::system::SYSTEM;
 use bytes::Bytes;
 pub use proof::account::Account;
-use proof::account::{AccountProof, accounts_root};
+use proof::account::{AccountProof, accounts_root, extend_inputs};
 use proof::merkle::Tree;
+use proof::namespace::NamespaceLeaf;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Namespaces with an account.
@@ -180,8 +182,8 @@ impl Accounts {
         if height != expected {
             return Err(FeeError::Order { found: height, expected });
         }
-        let counted = payload.entries().iter().filter(|entry| entry.namespace() != SYSTEM);
-        counted.for_each(|entry| self.charge(height, entry));
+        let counted = payload.entries().iter().zip(payload.leaves()).filter(|(entry, _)| entry.namespace() != SYSTEM);
+        counted.for_each(|(entry, leaf)| self.charge(height, entry, leaf));
         self.height = height;
         Ok(())
     }
@@ -212,7 +214,7 @@ impl Accounts {
         total
     }
 
-    fn charge(&mut self, height: u64, entry: &Entry) {
+    fn charge(&mut self, height: u64, entry: &Entry, leaf: &NamespaceLeaf) {
         let namespace = entry.namespace();
         let bytes = entry_bytes(entry.payloads().map(Bytes::len)) as u64;
         let base_fee = self.base_fee(namespace);
@@ -228,6 +230,7 @@ impl Accounts {
         };
         add(account, &charged);
         (account.height, account.base_fee) = (height, self.pricing.after(base_fee, bytes));
+        account.inputs = extend_inputs(&account.inputs, height, &leaf.transactions_root, leaf.transactions);
         if self.accounts.len() > ACCOUNTS_MAX {
             self.forget_oldest();
         }
@@ -250,5 +253,7 @@ fn add(account: &mut Account, other: &Account) {
     account.owed = account.owed.saturating_add(other.owed);
 }
 
+#[cfg(test)]
+mod inbox;
 #[cfg(test)]
 mod tests;

@@ -136,6 +136,12 @@ pub const LIFETIME_BLOCKS_MAX: u64 = 15_000;
 /// once more, and those of one epoch.
 pub const ACCOUNTS_KEPT_BLOCKS: u64 = 1_024;
 
+/// Epochs whose accounts are kept for proofs: an L1 learns of a checkpoint some epochs later.
+pub const COMMITTED_EPOCHS_MAX: usize = 64;
+
+/// Accounts of all those epochs together; the newest ones are kept whatever their number.
+pub const COMMITTED_ACCOUNTS_MAX: usize = 262_144;
+
 /// Expired and rejected submissions remembered.
 pub const ENDED_SUBMISSIONS_MAX: usize = 65_536;
 

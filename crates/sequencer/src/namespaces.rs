@@ -41,6 +41,13 @@ impl Trees {
     }
 }
 
+impl Payload {
+    /// What the header commits to of each namespace, ascending, as [`Payload::entries`] are.
+    pub(crate) fn leaves(&self) -> &[NamespaceLeaf] {
+        &self.trees().leaves
+    }
+}
+
 fn section_size(entry: &Entry) -> u32 {
     section_bytes(entry.payloads().map(bytes::Bytes::len)).expect("a payload keeps the limits of each section")
 }

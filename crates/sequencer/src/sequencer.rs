@@ -823,9 +823,10 @@ impl Sequencer {
         Ok(self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.core.ledger.accounts())
     }
 
-    /// The accounts that the last block which opened an epoch commits to; `None` before the first one.
-    pub fn committed_accounts(&self) -> Result<Option<Arc<Committed>>, FinalizedError> {
-        Ok(self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.core.ledger.committed())
+    /// The accounts that the last block which opened an epoch commits to, or the one of `height`; `None` before the first one, and if
+    /// that one is older than [`crate::limits::COMMITTED_EPOCHS_MAX`].
+    pub fn committed_accounts(&self, height: Option<u64>) -> Result<Option<Arc<Committed>>, FinalizedError> {
+        Ok(self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.core.ledger.committed(height))
     }
 
     /// Evidence against voters on disk, at most `max`. Reads the disk.

@@ -245,7 +245,7 @@ impl World {
     }
 
     async fn ask<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return> {
-        let call = Call { from: Address::ZERO, to, data: call.abi_encode().into() };
+        let call = Call::new(Address::ZERO, to, call.abi_encode());
         Ok(C::abi_decode_returns(&self.rpc.call(&call).await?)?)
     }
 

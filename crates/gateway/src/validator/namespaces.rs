@@ -62,14 +62,14 @@ pub(crate) async fn proofs(
     Ok(blocks)
 }
 
-/// What it used and owes, with a proof of what the last epoch opened with.
+/// What it used and owes, with a proof of what the last epoch opened with, or the one that `height` opened.
 pub(super) async fn account(
     State(node): State<Node>,
     Named(Namespace(namespace)): Named<Namespace>,
     query: Parameters,
 ) -> Reply<Json<NamespaceAccount>> {
-    query.only(&[])?;
-    Ok(Json(node.backend.account(namespace).await?))
+    let height = query.only(&["height"])?.number("height", 1..=u64::MAX)?;
+    Ok(Json(node.backend.account(namespace, height).await?))
 }
 
 /// What a byte costs in the next block.

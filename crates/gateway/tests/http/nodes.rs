@@ -219,7 +219,7 @@ impl ValidatorBackend for Seat {
         Ok(LinkPage { links: (from..5).take(max).map(link).collect(), electorates: vec![] })
     }
 
-    async fn account(&self, namespace: u64) -> Answer<NamespaceAccount> {
+    async fn account(&self, namespace: u64, _: Option<u64>) -> Answer<NamespaceAccount> {
         let owed = alloy_primitives::U256::from(u128::MAX);
         Ok(NamespaceAccount { namespace, height: self.height(), base_fee: 5, owed, ..NamespaceAccount::default() })
     }

@@ -357,7 +357,7 @@ fn lifetime_of(blocks: Option<u64>) -> Answer<Lifetime> {
 }
 
 /// What a namespace used and owes, with the proof of what the last block that opened an epoch commits to.
-fn account(sequencer: &Sequencer, namespace: u64) -> Result<NamespaceAccount, FinalizedError> {
+fn account(sequencer: &Sequencer, namespace: u64, proven: Option<u64>) -> Result<NamespaceAccount, FinalizedError> {
     let accounts = sequencer.accounts()?;
     let (height, base_fee) = (accounts.height(), accounts.base_fee(namespace));
     let known = accounts.account(namespace).copied().unwrap_or_default();
@@ -369,12 +369,16 @@ fn account(sequencer: &Sequencer, namespace: u64) -> Result<NamespaceAccount, Fi
         transactions: known.transactions,
         bytes: known.bytes,
         owed: U256::from(known.owed),
-        committed: committed(sequencer, namespace)?,
+        committed: committed(sequencer, namespace, proven)?,
     })
 }
 
-fn committed(sequencer: &Sequencer, namespace: u64) -> Result<Option<CommittedAccount>, FinalizedError> {
-    let Some(committed) = sequencer.committed_accounts()? else { return Ok(None) };
+fn committed(
+    sequencer: &Sequencer,
+    namespace: u64,
+    height: Option<u64>,
+) -> Result<Option<CommittedAccount>, FinalizedError> {
+    let Some(committed) = sequencer.committed_accounts(height)? else { return Ok(None) };
     let (Some(account), Some((block, certificate))) =
         (committed.prove(namespace), sequencer.block(committed.height())?)
     else {
@@ -482,8 +486,8 @@ impl ValidatorBackend for Api {
         found.await?.ok_or_else(|| not_final(height, self.sequencer.height()))
     }
 
-    async fn account(&self, namespace: u64) -> Answer<NamespaceAccount> {
-        self.read(move |sequencer| account(sequencer, namespace)).await
+    async fn account(&self, namespace: u64, height: Option<u64>) -> Answer<NamespaceAccount> {
+        self.read(move |sequencer| account(sequencer, namespace, height)).await
     }
 
     async fn fee(&self, namespace: u64) -> Answer<NamespaceFee> {

@@ -1,8 +1,8 @@
 //! How accounts are kept, so that a validator goes on from them after a restart.
 //!
 //! ```text
-//! file    = "KUMOACCT" ‖ version 1 (4) ‖ digest of genesis (32) ‖ target bytes (8) ‖ lowest base fee (8) ‖ height (8)
-//!           ‖ forgotten (64) ‖ accounts (4) ‖ account (64)… ‖ SHA-256 of everything before
+//! file    = "KUMOACCT" ‖ version 2 (4) ‖ digest of genesis (32) ‖ target bytes (8) ‖ lowest base fee (8) ‖ height (8)
+//!           ‖ forgotten (96) ‖ accounts (4) ‖ account (96)… ‖ SHA-256 of everything before
 //! ```
 //! Integers are big endian; an account is encoded as in [`proof::account`]. The file is replaced as a whole: new file,
 //! sync, rename, sync of the folder.
@@ -15,7 +15,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"KUMOACCT";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const SUM_BYTES: usize = 32;
 /// Everything before the accounts.
 const HEAD_BYTES: usize = 8 + 4 + 32 + 3 * 8 + ACCOUNT_BYTES + 4;

@@ -6,11 +6,12 @@
 use super::kept::{self, KeptError};
 use super::{Accounts, FeeError, Pricing};
 use crate::block::Block;
-use crate::limits::ACCOUNTS_KEPT_BLOCKS;
+use crate::limits::{ACCOUNTS_KEPT_BLOCKS, COMMITTED_ACCOUNTS_MAX, COMMITTED_EPOCHS_MAX};
 use crate::system::System;
 use parking_lot::Mutex;
 use proof::account::AccountProof;
 use proof::merkle::Tree;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -54,7 +55,8 @@ pub(crate) struct Ledger {
 
 struct Inner {
     accounts: Arc<Accounts>,
-    committed: Option<Arc<Committed>>,
+    /// Of the last epochs, the newest last.
+    committed: VecDeque<Arc<Committed>>,
     /// Those that the newest block that opened an epoch follows on, whether it commits to them or there were none.
     opened: Arc<Accounts>,
     /// Height of the accounts in the file.
@@ -73,6 +75,19 @@ impl Committed {
     }
 }
 
+impl Inner {
+    fn commit(&mut self, committed: Committed) {
+        self.committed.push_back(Arc::new(committed));
+        let kept =
+            |inner: &Self| inner.committed.iter().map(|committed| committed.accounts.accounts.len()).sum::<usize>();
+        while self.committed.len() > 1
+            && (self.committed.len() > COMMITTED_EPOCHS_MAX || kept(self) > COMMITTED_ACCOUNTS_MAX)
+        {
+            self.committed.pop_front();
+        }
+    }
+}
+
 impl Ledger {
     /// Goes on from the file in `directory`, or begins at genesis: without the file, or where it is of no use.
     pub fn open(directory: &Path, genesis: [u8; 32], epoch_blocks: u64) -> Self {
@@ -87,7 +102,7 @@ impl Ledger {
         };
         let kept = accounts.height();
         let accounts = Arc::new(accounts);
-        let inner = Inner { opened: accounts.clone(), accounts, committed: None, kept };
+        let inner = Inner { opened: accounts.clone(), accounts, committed: VecDeque::new(), kept };
         Self { genesis, epoch_blocks, file, inner: Mutex::new(inner) }
     }
 
@@ -119,9 +134,13 @@ impl Ledger {
         self.inner.lock().accounts.clone()
     }
 
-    /// What the newest final block that opened an epoch commits to.
-    pub fn committed(&self) -> Option<Arc<Committed>> {
-        self.inner.lock().committed.clone()
+    /// What the newest final block that opened an epoch commits to, or the one of `height` if it is among the last ones.
+    pub fn committed(&self, height: Option<u64>) -> Option<Arc<Committed>> {
+        let inner = self.inner.lock();
+        match height {
+            None => inner.committed.back().cloned(),
+            Some(height) => inner.committed.iter().find(|committed| committed.height == height).cloned(),
+        }
     }
 
     /// What the block of `height` on these ancestors, which begin above the last final block, must commit to.
@@ -168,8 +187,9 @@ impl Ledger {
                 inner.kept = accounts.height();
             }
             inner.opened = accounts.clone();
-            let committed = Committed { height: block.height, accounts, tree: OnceLock::new() };
-            inner.committed = Some(Arc::new(committed)).filter(|committed| !committed.accounts.is_empty());
+            if !accounts.is_empty() {
+                inner.commit(Committed { height: block.height, accounts, tree: OnceLock::new() });
+            }
         }
         Arc::make_mut(&mut inner.accounts).apply(block.height, &block.payload)?;
         Ok(())
@@ -218,7 +238,7 @@ mod tests {
             ledger.judge(&[], block).unwrap();
             ledger.deliver(block).unwrap();
         }
-        let committed = ledger.committed().unwrap();
+        let committed = ledger.committed(None).unwrap();
         assert_eq!(committed.height(), 8);
         let root = System::read(&blocks[7].payload).unwrap().accounts.unwrap();
         let proof = committed.prove(7).unwrap();
@@ -226,6 +246,19 @@ mod tests {
         assert_eq!((account.transactions, account.since, account.height), (7, 1, 7));
         assert_eq!(committed.prove(8), None);
         assert_eq!(ledger.accounts().account(7).unwrap().transactions, 9);
+    }
+
+    #[test]
+    fn accounts_of_the_last_epochs_are_proven_and_no_older_ones() {
+        let epochs = COMMITTED_EPOCHS_MAX as u64 + 2;
+        let (blocks, ledger) = (blocks(4 * epochs), open("/nowhere".as_ref()));
+        blocks.iter().for_each(|block| ledger.deliver(block).unwrap());
+        assert!(ledger.committed(Some(8)).is_none(), "the oldest ones went");
+        let committed = ledger.committed(Some(12)).unwrap();
+        let root = System::read(&blocks[11].payload).unwrap().accounts.unwrap();
+        assert_eq!(committed.prove(7).unwrap().verify(root.into()).unwrap().height, 11);
+        assert!(ledger.committed(Some(13)).is_none(), "no block that opens an epoch");
+        assert_eq!(ledger.committed(None).unwrap().height(), 4 * epochs);
     }
 
     #[test]
@@ -257,11 +290,11 @@ mod tests {
         blocks.iter().for_each(|block| ledger.deliver(block).unwrap());
         let again = open(directory.path());
         assert_eq!(again.height(), ACCOUNTS_KEPT_BLOCKS + 3, "the accounts that an opening block commits to");
-        assert_eq!(again.committed().map(|committed| committed.height()), None);
+        assert_eq!(again.committed(None).map(|committed| committed.height()), None);
         // Blocks from before are offered again, too.
         blocks.iter().for_each(|block| again.deliver(block).unwrap());
         assert_eq!(again.accounts(), ledger.accounts());
-        let height = |ledger: &Ledger| ledger.committed().unwrap().height();
+        let height = |ledger: &Ledger| ledger.committed(None).unwrap().height();
         assert_eq!(height(&again), height(&ledger));
         let gap = child(blocks.last().unwrap(), 5_000, vec![]);
         assert!(again.deliver(&Block { height: gap.height + 1, ..gap }).is_err());

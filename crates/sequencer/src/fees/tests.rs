@@ -117,6 +117,33 @@ fn accounts_are_bounded_and_the_total_loses_nothing() {
 }
 
 #[test]
+fn the_inputs_of_a_namespace_name_its_blocks_in_order_and_no_others() {
+    use proof::account::extend_inputs;
+    use proof::namespace::NamespaceProof;
+    let blocks = [block(&[(7, 100), (9, 50)]), block(&[(9, 60)]), block(&[(7, 30)])];
+    let mut accounts = Accounts::new(PRICING).unwrap();
+    let mut expected = proof_of_nothing();
+    for (payload, height) in blocks.iter().zip(1..) {
+        accounts.apply(height, payload).unwrap();
+        let proof: NamespaceProof = payload.prove_namespace(7);
+        let transactions = proof.verify(payload.namespaces_root().into(), 7).unwrap();
+        if transactions.is_empty() {
+            continue;
+        }
+        let root = proof::namespace::transactions_root(7, transactions);
+        expected = extend_inputs(&expected, height, &root, transactions.len() as u32);
+    }
+    assert_eq!(accounts.account(7).unwrap().inputs, expected);
+    assert_ne!(accounts.account(9).unwrap().inputs, expected);
+    assert_eq!(accounts.total().inputs, proof_of_nothing(), "a sum of accounts names nothing");
+}
+
+/// What an account without blocks has.
+fn proof_of_nothing() -> alloy_primitives::B256 {
+    alloy_primitives::B256::ZERO
+}
+
+#[test]
 fn every_account_is_proven_under_the_root() {
     let accounts = after(&[&[(1, 300), (7, 100), (9, 900)], &[(8, 50)]]);
     let root = accounts.root().unwrap().into();
