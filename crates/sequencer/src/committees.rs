@@ -25,9 +25,10 @@ mod tests;
 pub use announcement::{ANNOUNCEMENT_BYTES_MAX, Announcement, AnnouncementError};
 pub(crate) use candidates::Candidates;
 
-use crate::block::Block;
+use crate::block::{Block, Header};
 use crate::committee::{Committee, CommitteeError, VerifyError, check_link};
 use crate::system::System;
+use bytes::Bytes;
 use commonware_consensus::types::{Epoch, EpochInfo, Epocher, Height};
 use commonware_cryptography::ed25519;
 use parking_lot::RwLock;
@@ -170,6 +171,11 @@ impl Schedule {
     /// have been applied.
     pub fn verify(&self, certified: &CertifiedBlock) -> Result<Block, VerifyError> {
         self.at(certified.height).committee.verify(certified)
+    }
+
+    /// Checks that the block with this header is final, as [`Schedule::verify`] but for the proposer's reveal.
+    pub(crate) fn verify_header(&self, header: &Header, certificate: Bytes) -> Result<(), VerifyError> {
+        self.at(header.height).committee.verify_header(header, certificate)
     }
 
     /// Checks a finalised block as the child of `parent`, whose randomness and time it continues.
