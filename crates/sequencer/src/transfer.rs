@@ -15,9 +15,10 @@
 //! certified = height (8) ‖ length (4) ‖ block, or header ‖ certificate
 //! ```
 //! Integers are big endian. Whoever imports it names the checkpoint that he trusts, and believes nothing else: the checkpoint
-//! commits to its block and to the votes counted; committees and blocks are proven by certificates, each block is the child of the one before; the
-//! accounts must have the root that the checkpoint's block commits to. Two things cannot be proven, the seats and the lane: false
-//! ones make the new validator refuse what the others accept, and nothing worse.
+//! commits to its block and to the votes counted; that block names the committees before it, and the accounts, by their roots; blocks are
+//! proven by certificates of those committees, each block is the child of the one before. Three things are not proven to who does not
+//! trust the keys of former committees: the floor, the seats and the lane. False ones make the new validator refuse what
+//! the others accept, and nothing worse.
 //!
 //! The state of the application is not in it; it must be that after a block between the checkpoint and the last one.
 
@@ -548,6 +549,11 @@ impl Sink<'_> {
         if block.height == kept.checkpoint.height {
             if block.digest() != kept.checkpoint.block.0 {
                 return Err(self.reader.refused("its checkpoint is of another chain than its blocks"));
+            }
+            // Keys of committees that have left may be anybody's, so their certificates alone prove no later committee.
+            let named = System::read(&block.payload).unwrap_or_default().committees;
+            if named != self.schedule.until(block.height - 1).root_for(block.height, false) {
+                return Err(self.reader.refused("its committees are not those that the block of the checkpoint names"));
             }
             self.blocks.begun = Some(block.clone());
         }

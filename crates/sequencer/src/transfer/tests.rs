@@ -121,6 +121,8 @@ impl Chain {
         let committee = &schedule.at(height).committee;
         let view = if schedule.begins(height) { 1 } else { parent.view + 1 };
         let proposer = &committee.validators()[committee.proposer(view) as usize];
+        let committees = schedule.root_for(height, system.committee.is_some());
+        let system = System { committees, ..system };
         let keys = self.signers.values().find(|keys| keys.randomness_key() == proposer.randomness_key).unwrap();
         let reveal = randomness::reveal(&keys.randomness, CHAIN_ID, height);
         let entries = if system.is_empty() { vec![] } else { vec![Entry::new(SYSTEM, system.encode())] };
@@ -152,6 +154,12 @@ impl Chain {
         let schemes: Vec<Scheme> = committee.validators().iter().map(|member| scheme(&member.public_key)).collect();
         let votes: Vec<_> = schemes.iter().map(|scheme| Finalize::sign(scheme, proposal.clone()).unwrap()).collect();
         Finalization::from_finalizes(&schemes[0], non_empty![@votes.iter()], &Sequential).unwrap()
+    }
+
+    fn certified(&self, height: u64) -> CertifiedBlock {
+        let block = &self.blocks[height as usize];
+        let certificate = Certificate { descendants: vec![], finalization: self.finalization(block) };
+        CertifiedBlock { height, block: block.encode().into(), certificate: certificate.encode().into() }
     }
 
     /// The directory of a validator that has the blocks up to `height`.
@@ -222,4 +230,59 @@ fn a_committee_that_begins_within_the_blocks_needs_no_header_before_them() {
     let history = open_history(&to.path().join("sequencer"), &chain.blocks[0]).unwrap();
     assert_eq!(history.header(27).unwrap(), None);
     assert_eq!(history.announcements().unwrap(), [5, 25]);
+}
+
+/// Another chain up to block 26 through the true block 24, by who has all keys of the first committee and none of the others. Its
+/// committee has one seat with the randomness key of who proposed that block, of whom it has nothing else.
+fn forged(chain: &Chain) -> Chain {
+    let checkpointed = &chain.blocks[24];
+    let mut seats = validators(10..14);
+    let place = committee().next(&seats).unwrap().proposer(checkpointed.view) as usize;
+    let true_committee = chain.committees.at(24);
+    let proposer = true_committee.proposer(checkpointed.view) as usize;
+    seats[place].randomness_key = true_committee.validators()[proposer].randomness_key.clone();
+    let mut forged = Chain::new();
+    forged.grow(4);
+    forged.announce(seats);
+    forged.grow(11);
+    forged.blocks.resize(24, chain.blocks[11].clone());
+    forged.blocks.push(checkpointed.clone());
+    forged.grow(26);
+    forged
+}
+
+#[test]
+fn committees_by_keys_of_former_ones_are_refused_though_all_their_certificates_verify() {
+    let chain = Chain::changing();
+    let from = chain.keep(26);
+    let kept = open_history(from.path(), &chain.blocks[0]).unwrap().checkpoint(6).unwrap().unwrap();
+    let forged = forged(&chain);
+    assert!(forged.blocks[24] == chain.blocks[24] && forged.blocks[26] != chain.blocks[26]);
+    forged.committees.now().verify(&forged.certified(24)).expect("its committee proves the true block, too");
+    let read = |chain: &Chain| {
+        let to = TempDir::new().unwrap();
+        let file = to.path().join("file");
+        let mut writer = Writer::create(&file).unwrap();
+        let numbers = [EPOCH_BLOCKS, 24, 26];
+        writer.row(HEAD, &[&head(chain.blocks[0].digest(), numbers)]).unwrap();
+        writer.row(CHECKPOINT, &[&kept.encode()]).unwrap();
+        writer.certified(LANDMARK, &chain.certified(5)).unwrap();
+        let floor = chain.certified(11);
+        let header = chain.blocks[11].header().encode();
+        writer.certified(FLOOR, &CertifiedBlock { block: header.into(), ..floor }).unwrap();
+        (24..=26).for_each(|height| writer.certified(BLOCK, &chain.certified(height)).unwrap());
+        let mut accounts = Accounts::default();
+        (1..24).for_each(|height| accounts.apply(height, &payload(vec![])).unwrap());
+        writer.row(ACCOUNTS, &[&kept::encode(&chain.blocks[0].digest(), &accounts)]).unwrap();
+        writer.finish().unwrap();
+        let committee = committee();
+        let origin =
+            Origin { genesis: &chain.blocks[0], committee: &committee, epoch_blocks: EPOCH_BLOCKS, has_lane: false };
+        let head = Head { height: 26, hash: chain.blocks[26].digest(), hash_of: Block::digest };
+        let begin = Begin { origin, trusted: kept.checkpoint.point(), head };
+        import(&file, &to.path().join("sequencer"), begin, 10).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(&chain).map(|read| (read.first, read.last)), Ok((24, 26)), "the true ones are taken");
+    let refused = read(&forged).unwrap_err();
+    assert!(refused.contains("its committees are not those that the block of the checkpoint names"), "{refused}");
 }
