@@ -65,6 +65,8 @@ pub const BLOCK_BYTES_MAX: usize = BLOCK_PAYLOAD_BYTES_MAX + COMMITMENT_BYTES_MA
 /// Bytes of one message between validators: a block with its certificate and framing.
 pub const MESSAGE_BYTES_MAX: usize = BLOCK_BYTES_MAX + 64 * 1024;
 
+/// Largest height, epoch or number of a round that is read from a file: whatever is added to it, it stays a number of 64 bits.
+pub const HEIGHT_MAX: u64 = 1 << 48;
 /// Validators in a committee.
 pub const COMMITTEE_MAX: usize = 256;
 

@@ -30,7 +30,7 @@ use crate::fees::{ACCOUNTS_FILE, Accounts, FeeError, Ledger, kept};
 use crate::finality::{KeptCheckpoint, Tracker};
 use crate::history::{History, HistoryError};
 use crate::lane;
-use crate::limits::COMMITTEE_MAX;
+use crate::limits::{COMMITTEE_MAX, HEIGHT_MAX};
 use crate::sequencer::{HISTORY_FILE, StartError, lock_directory, open_history, restore_committees};
 use crate::system::System;
 use bytes::Bytes;
@@ -469,7 +469,7 @@ impl Sink<'_> {
             return Err(refused(format!("it is of the network with genesis {}", hex::encode(genesis))));
         }
         (self.blocks.first, self.blocks.last) = (number(40), number(48));
-        if self.blocks.first == 0 || self.blocks.first > self.blocks.last {
+        if self.blocks.first == 0 || self.blocks.first > self.blocks.last || self.blocks.last > HEIGHT_MAX {
             return Err(refused(format!("it claims blocks {} to {}", self.blocks.first, self.blocks.last)));
         }
         Ok(())
@@ -493,8 +493,12 @@ impl Sink<'_> {
             SEATS => {
                 let (epoch, seats) =
                     bytes.split_first_chunk::<8>().ok_or_else(|| refused("a row of seats is cut off".into()))?;
+                let epoch = u64::from_be_bytes(*epoch);
+                if epoch > HEIGHT_MAX {
+                    return Err(refused(format!("it has seats of epoch {epoch}, the limit is {HEIGHT_MAX}")));
+                }
                 Announcement::decode(seats).map_err(|error| refused(error.to_string()))?;
-                self.history.put_candidates(u64::from_be_bytes(*epoch), bytes.slice_ref(seats));
+                self.history.put_candidates(epoch, bytes.slice_ref(seats));
                 Ok(())
             }
             ACCOUNTS => {

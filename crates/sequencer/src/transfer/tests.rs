@@ -58,6 +58,10 @@ fn what_is_no_snapshot_of_this_network_is_refused() {
     let ours = genesis().digest();
     assert!(taken(&file(&[(HEAD, &head(ours, [8, 4, 4]))])).contains("it is of the network"));
     assert!(taken(&file(&[(HEAD, &head(ours, [4, 5, 4]))])).contains("it claims blocks 5 to 4"));
+    assert!(
+        taken(&file(&[(HEAD, &head(ours, [4, 4, HEIGHT_MAX + 1]))])).contains("it claims blocks 4 to 281474976710657")
+    );
+    assert!(taken(&file(&[(HEAD, &head(ours, [4, 4, HEIGHT_MAX]))])).contains("it has no checkpoint"));
     assert!(taken(&file(&[(HEAD, &head(ours, [4, 4, 4]))])).contains("it has no checkpoint"));
     assert!(taken(&file(&[(HEAD, &head(ours, [4, 4, 4])), (CHECKPOINT, &[3; 9])])).contains("is refused"));
 }

@@ -550,6 +550,25 @@ fn what_dealers_publish_fits_for_the_largest_committee() {
     assert!(blocks < protocol::network::EPOCH_BLOCKS_DEFAULT * 2 - 8);
 }
 
+#[test]
+fn a_round_that_began_beyond_every_height_is_no_state() {
+    let schedule = Schedule::new(Committee::new(&validators(0..4), CHAIN_ID).unwrap(), EPOCH_BLOCKS);
+    // Rounds, no keys, and a round with its number, beginning and end, without dealings.
+    let bytes = |[rounds, number, began, end]: [u64; 4]| {
+        let numbers = [number, began, end].map(u64::to_be_bytes).concat();
+        Bytes::from([&rounds.to_be_bytes()[..], &[0, 0, 1], &numbers, &[0; 4]].concat())
+    };
+    let decode = |numbers| Ring::decode(CHAIN_ID, &schedule, &mut bytes(numbers));
+    assert!(decode([1, 1, 8, 0]).is_some());
+    for place in 0..4 {
+        for beyond in [HEIGHT_MAX + 1, u64::MAX] {
+            let mut numbers = [1, 1, 8, 0];
+            numbers[place] = beyond;
+            assert_eq!(decode(numbers), None, "number {place}");
+        }
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
 
