@@ -9,7 +9,7 @@ use crate::lane;
 use crate::protection;
 use crate::retention::Retention;
 use crate::seam::Settlement;
-use crate::validator_snapshot::SEQUENCER_DIR;
+use crate::validator_snapshot::{self, SEQUENCER_DIR};
 use ::gateway::backend::{Answer, FinalBlock, Submission, ValidatorBackend};
 use ::gateway::client::{ClientError, ValidatorClient};
 use ::gateway::problem::{self, Next as _};
@@ -92,6 +92,7 @@ pub const CHAIN_DIR: &str = "chain";
 /// When the seat, the keys, the ports or the directory do not fit; the text says which.
 pub async fn start(config: Config) -> Result<Running> {
     let lock = lock_directory(&config.dir)?;
+    validator_snapshot::check_whole(&config.dir)?;
     let name = match config.place {
         Place::Seat(seat) => format!("validator-{seat}"),
         Place::Own { .. } => "validator".to_owned(),
