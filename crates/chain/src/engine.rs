@@ -11,7 +11,7 @@ use crate::{
     genesis::Genesis,
     pending::{Pending, PendingBlock},
     state::Overlay,
-    store::{Snapshot, Store},
+    store::{History, Snapshot, Store},
     transactions::Senders,
 };
 use alloy_consensus::{Header, TxEnvelope, transaction::Recovered};
@@ -36,6 +36,8 @@ pub struct ChainConfig {
     /// Blocks below the head whose state can still be read and proven; [`ChainConfig::ARCHIVE`] keeps all. `None`: as
     /// the directory was told last, 10,000 for a new one.
     pub history_blocks: Option<u64>,
+    /// Blocks of history that are kept in any case, because something else reads their state.
+    pub history_blocks_min: u64,
     /// Memory for the cache of the database, in bytes.
     pub cache_bytes: usize,
 }
@@ -43,11 +45,15 @@ pub struct ChainConfig {
 impl ChainConfig {
     /// All blocks, as a number of blocks of history.
     pub const ARCHIVE: u64 = crate::store::ARCHIVE;
+
+    const fn history(&self) -> History {
+        History { asked: self.history_blocks, min: self.history_blocks_min }
+    }
 }
 
 impl Default for ChainConfig {
     fn default() -> Self {
-        Self { history_blocks: None, cache_bytes: 256 << 20 }
+        Self { history_blocks: None, history_blocks_min: 0, cache_bytes: 256 << 20 }
     }
 }
 
@@ -95,7 +101,7 @@ impl Chain {
     pub fn open(dir: &Path, genesis: &GenesisSpec, config: ChainConfig) -> Result<Self, ChainError> {
         let codes = Arc::new(Cache::new(CODES_MAX));
         let genesis = Genesis::build(genesis, StateView::empty(codes.clone()))?;
-        let store = Store::open(dir, &genesis, config.cache_bytes, config.history_blocks)?;
+        let store = Store::open(dir, &genesis, config.cache_bytes, config.history())?;
         Self::assemble(genesis.rules, genesis.record.hash, store, codes)
     }
 
@@ -105,14 +111,14 @@ impl Chain {
     pub fn open_ethereum(dir: &Path, genesis: &EthereumGenesis, config: ChainConfig) -> Result<Self, ChainError> {
         let codes = Arc::new(Cache::new(CODES_MAX));
         let genesis = Genesis::imported(genesis, StateView::empty(codes.clone()))?;
-        let store = Store::open(dir, &genesis, config.cache_bytes, config.history_blocks)?;
+        let store = Store::open(dir, &genesis, config.cache_bytes, config.history())?;
         Self::assemble(genesis.rules, genesis.record.hash, store, codes)
     }
 
     /// Opens the imported chain in `dir`, whose rules are stored beside it; `None` when there is none.
     pub fn open_imported(dir: &Path, config: ChainConfig) -> Result<Option<Self>, ChainError> {
         let codes = Arc::new(Cache::new(CODES_MAX));
-        let opened = Store::open_imported(dir, config.cache_bytes, config.history_blocks)?;
+        let opened = Store::open_imported(dir, config.cache_bytes, config.history())?;
         let Some((store, schedule, hash)) = opened else { return Ok(None) };
         let rules = Rules::imported(Ethereum::new(&schedule)?);
         Self::assemble(rules, hash, store, codes).map(Some)

@@ -53,6 +53,15 @@ const BEHIND_HISTORY_MIN: u64 = 2 * behind::BUCKETS;
 /// As a number of blocks of history: all of them.
 pub(crate) const ARCHIVE: u64 = u64::MAX;
 
+/// Blocks of history to keep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct History {
+    /// As somebody asks for; `None`: as before.
+    pub asked: Option<u64>,
+    /// Never less than this.
+    pub min: u64,
+}
+
 /// The open database.
 pub(crate) struct Store {
     path: PathBuf,
@@ -70,12 +79,12 @@ impl Store {
         (self.history_blocks != ARCHIVE).then_some(self.history_blocks)
     }
 
-    /// Opens the chain in `dir`, or creates it from `genesis`. `history_blocks` changes how much history is kept.
+    /// Opens the chain in `dir`, or creates it from `genesis`. `history` says how much history is kept.
     pub(crate) fn open(
         dir: &Path,
         genesis: &Genesis,
         cache_bytes: usize,
-        history_blocks: Option<u64>,
+        history: History,
     ) -> Result<Self, ChainError> {
         fs::create_dir_all(dir).map_err(|source| ChainError::Io { path: dir.into(), source })?;
         let path = dir.join(FILE);
@@ -84,7 +93,7 @@ impl Store {
         }
         let mut store = Self::open_existing(dir, cache_bytes)?;
         store.check(dir, genesis)?;
-        store.set_history(dir, history_blocks)?;
+        store.set_history(dir, history)?;
         Ok(store)
     }
 
@@ -104,11 +113,11 @@ impl Store {
     }
 
     /// Opens the imported Ethereum chain in `dir`, with its configuration and the hash of its genesis. `None` when there
-    /// is no chain, or one of Kumo. `history_blocks` changes how much history is kept.
+    /// is no chain, or one of Kumo. `history` says how much history is kept.
     pub(crate) fn open_imported(
         dir: &Path,
         cache_bytes: usize,
-        history_blocks: Option<u64>,
+        history: History,
     ) -> Result<Option<(Self, ChainConfig, B256)>, ChainError> {
         let path = dir.join(FILE);
         if !path.try_exists().map_err(|source| ChainError::Io { path: path.clone(), source })? {
@@ -118,7 +127,7 @@ impl Store {
         let Some(config) = store.meta_if_any(META_ETHEREUM)? else { return Ok(None) };
         let config = serde_json::from_slice(&config).map_err(|error| store.corrupt(error))?;
         let genesis = array(&store.meta(META_GENESIS)?, META_GENESIS)?.into();
-        store.set_history(dir, history_blocks)?;
+        store.set_history(dir, history)?;
         Ok(Some((store, config, genesis)))
     }
 
@@ -204,10 +213,10 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps as much history as asked for, else as much as the directory keeps already.
-    fn set_history(&mut self, dir: &Path, asked: Option<u64>) -> Result<(), ChainError> {
+    /// Keeps as much history as asked for, else as much as the directory keeps already; never less than is needed.
+    fn set_history(&mut self, dir: &Path, History { asked, min }: History) -> Result<(), ChainError> {
         let stored = u64::from_be_bytes(array(&self.meta(META_HISTORY)?, META_HISTORY)?);
-        self.history_blocks = asked.unwrap_or(stored);
+        self.history_blocks = asked.unwrap_or(stored).max(min);
         if self.history_blocks == stored {
             return Ok(());
         }

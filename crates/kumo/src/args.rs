@@ -213,8 +213,8 @@ pub struct ChainArguments {
     /// Keep the state of every block for ever; only for a directory that has lost none yet
     #[arg(long, conflicts_with = "prune")]
     pub archive: bool,
-    /// Blocks of history that answer calls, balances and proofs, at least 1; older states are removed. Default: as the
-    /// directory was told last, 10000 for a new one
+    /// Blocks of history that answer calls, balances and proofs, at least 1, and two epochs in a network; older states are
+    /// removed. Default: as the directory was told last, 10000 for a new one
     #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
     pub prune: Option<u64>,
     /// Memory for the cache of each chain, in MiB, 1 to 1048576
@@ -230,7 +230,7 @@ impl ChainArguments {
     pub fn options(&self) -> ChainOptions {
         let history_blocks = if self.archive { Some(ChainConfig::ARCHIVE) } else { self.prune };
         let cache_bytes = (self.cache_mib as usize) << 20;
-        let config = ChainConfig { history_blocks, cache_bytes };
+        let config = ChainConfig { history_blocks, cache_bytes, ..ChainConfig::default() };
         ChainOptions { config, verify: self.verify, retention: Retention::default() }
     }
 }

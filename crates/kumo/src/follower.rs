@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use eyre::{Result, ensure, eyre};
 use gateway::client::ValidatorClient;
 use sequencer::Block;
-use sequencer::committees::{Committees, Schedule};
+use sequencer::committees::{AnnouncementRefusal, Committees, Schedule};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,7 +93,10 @@ impl Source {
                 None => schedule.verify(certified)?,
             };
             ensure!(block.height == height, "asked for height {height}, got {}", block.height);
-            schedule.apply(&block);
+            // Nothing else can be wrong with an announcement that a quorum voted for.
+            if let Err(gap @ AnnouncementRefusal::Missing { .. }) = schedule.take(&block) {
+                return Err(gap.into());
+            }
             blocks.push(block);
         }
         let announced = blocks.iter().filter(|block| self.committees.apply(block)).count();
@@ -138,10 +141,11 @@ impl Source {
     }
 }
 
-/// Reads the blocks that announce committees, each proven by the committee before.
+/// Reads the blocks that announce committees, each proven by the committee before. Each names all announcements before it, so a
+/// validator that leaves one out is found out, and another one is asked.
 ///
 /// # Errors
-/// When the validator does not answer, or does not prove what it says.
+/// When the validator does not answer, does not prove what it says, or leaves a committee out.
 pub async fn learn(validator: &ValidatorClient, committees: &Committees) -> Result<()> {
     for term in validator.committees().await?.committees {
         if term.announced <= committees.now().last().announced {
@@ -149,7 +153,7 @@ pub async fn learn(validator: &ValidatorClient, committees: &Committees) -> Resu
         }
         let certified = validator.certified(term.announced).await?;
         let block = committees.now().verify(&certified)?;
-        ensure!(committees.apply(&block), "block {} announces no committee", term.announced);
+        ensure!(committees.take(&block)?, "block {} announces no committee", term.announced);
     }
     Ok(())
 }

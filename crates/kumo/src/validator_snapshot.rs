@@ -16,7 +16,8 @@ use protocol::network::Network;
 use sequencer::transfer::{self, Head, Origin, Transferred};
 use sequencer::{Application as _, Block, Committee};
 use serde_json::{Value, json};
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const CACHE_BYTES: usize = 256 << 20;
 const CHAIN_FILE: &str = "chain.snapshot";
 const SEQUENCER_FILE: &str = "sequencer.snapshot";
+/// Stands in the directory of a validator while an import is under way.
+const IMPORTING_FILE: &str = "importing";
 /// Directory of the sequencer in the directory of a validator.
 pub const SEQUENCER_DIR: &str = "sequencer";
 
@@ -102,6 +105,7 @@ pub fn run(command: &SnapshotCommand, network: &Network) -> Result<(String, Valu
 
 fn export(Export { state, out }: &Export, network: &Network) -> Result<(String, Value)> {
     let _lock = lock_directory(state)?;
+    check_whole(state)?;
     let chain = state.join(CHAIN_DIR);
     let common = common(&chain, network)?;
     fs::create_dir(out).wrap_err_with(|| format!("cannot make {}", out.display()))?;
@@ -117,16 +121,14 @@ fn export(Export { state, out }: &Export, network: &Network) -> Result<(String, 
 
 fn import(Import { folder, state, checkpoint }: &Import, network: &Network) -> Result<(String, Value)> {
     let _lock = lock_directory(state)?;
-    let [chain, directory] = [CHAIN_DIR, SEQUENCER_DIR].map(|name| state.join(name));
-    for path in [&chain, &directory] {
-        ensure!(!path.exists(), "{} exists: this validator has begun already", path.display());
-    }
     let guard = state.join(GUARD_FILE);
     ensure!(
         !guard.exists(),
         "{} exists: these keys have voted, and whoever does not know for what must not go on with them; make new ones",
         guard.display()
     );
+    let [chain, directory] = [CHAIN_DIR, SEQUENCER_DIR].map(|name| state.join(name));
+    let importing = Importing::begin(state)?;
     let make = || -> Result<(Transferred, Head)> {
         chain::import_snapshot(&folder.join(CHAIN_FILE), &chain, CACHE_BYTES)?;
         let common = common(&chain, network)?;
@@ -134,8 +136,76 @@ fn import(Import { folder, state, checkpoint }: &Import, network: &Network) -> R
         let begin = transfer::Begin { origin: common.origin(), trusted: *checkpoint, head: common.head };
         Ok((transfer::import(&folder.join(SEQUENCER_FILE), &directory, begin, now)?, common.head))
     };
-    let (done, head) = make().inspect_err(|_| drop(fs::remove_dir_all(&chain)))?;
+    let (done, head) = make().inspect_err(|_| drop(importing.undo()))?;
+    importing.finish()?;
     Ok(told("imported", state, &done, &head))
+}
+
+/// An import that is under way: seen from outside it happens as a whole or not at all.
+///
+/// There is nothing in the directory before it but keys, and a file says that it is under way. So what stands beside that file
+/// was made by an import that was interrupted: the next one removes it, and no validator starts with it.
+struct Importing<'a> {
+    state: &'a Path,
+}
+
+impl<'a> Importing<'a> {
+    fn begin(state: &'a Path) -> Result<Self> {
+        let importing = Self { state };
+        if importing.marker().exists() {
+            importing.undo()?;
+        }
+        for path in importing.made() {
+            ensure!(!path.exists(), "{} exists: this validator has begun already", path.display());
+        }
+        let marker = importing.marker();
+        let mark = || File::create_new(&marker)?.sync_all().and_then(|()| importing.sync());
+        mark().wrap_err_with(|| format!("cannot write {}", marker.display()))?;
+        Ok(importing)
+    }
+
+    fn marker(&self) -> PathBuf {
+        self.state.join(IMPORTING_FILE)
+    }
+
+    /// What an import makes, its drafts among it.
+    fn made(&self) -> [PathBuf; 3] {
+        let sequencer = self.state.join(SEQUENCER_DIR);
+        [self.state.join(CHAIN_DIR), transfer::draft(&sequencer), sequencer]
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(self.state)?.sync_all()
+    }
+
+    /// Removes everything, and at last the file that says so.
+    fn undo(&self) -> Result<()> {
+        for path in self.made().iter().filter(|path| path.exists()) {
+            fs::remove_dir_all(path).wrap_err_with(|| format!("cannot remove {}", path.display()))?;
+        }
+        self.finish()
+    }
+
+    /// From here on it has happened.
+    fn finish(&self) -> Result<()> {
+        let marker = self.marker();
+        let remove = || self.sync().and_then(|()| fs::remove_file(&marker)).and_then(|()| self.sync());
+        remove().wrap_err_with(|| format!("cannot remove {}", marker.display()))
+    }
+}
+
+/// Whether the directory of a validator is not what an interrupted import has left.
+///
+/// # Errors
+/// When it is.
+pub fn check_whole(state: &Path) -> Result<()> {
+    let marker = state.join(IMPORTING_FILE);
+    ensure!(
+        !marker.exists(),
+        "{} exists: `kumo node snapshot import` was interrupted here; run it again, it begins anew",
+        marker.display()
+    );
+    Ok(())
 }
 
 /// Reads the network, and the chain in `dir`, which must be its chain.
@@ -163,4 +233,47 @@ fn told(what: &str, place: &Path, done: &Transferred, head: &Head) -> (String, V
     );
     let checkpoint = json!({ "epoch": epoch, "root": root });
     (text, json!({ "checkpoint": checkpoint, "first": first, "last": last, "head": height, "bytes": bytes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a killed import has left: its file, and whatever it had made by then.
+    fn interrupted(state: &Path, made: &[&str]) {
+        Importing::begin(state).unwrap();
+        made.iter().for_each(|name| {
+            fs::create_dir(state.join(name)).unwrap();
+            fs::write(state.join(name).join("file"), "half").unwrap();
+        });
+    }
+
+    fn names(state: &Path) -> Vec<String> {
+        let entries = fs::read_dir(state).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_import_that_was_killed_anywhere_is_not_started_from_and_is_begun_anew() {
+        let steps: [&[&str]; 4] = [&[], &["chain"], &["chain", "sequencer.part"], &["chain", "sequencer"]];
+        for made in steps {
+            let directory = tempfile::tempdir().unwrap();
+            let state = directory.path();
+            fs::write(state.join("validator.key"), "keys").unwrap();
+            interrupted(state, made);
+            let refused = check_whole(state).unwrap_err().to_string();
+            assert!(refused.contains("was interrupted here; run it again"), "{refused}");
+            let importing = Importing::begin(state).unwrap();
+            assert_eq!(names(state), ["importing", "validator.key"], "after {made:?}");
+            fs::create_dir(state.join("chain")).unwrap();
+            importing.finish().unwrap();
+            check_whole(state).unwrap();
+            assert_eq!(names(state), ["chain", "validator.key"], "what is whole stays");
+            let again = Importing::begin(state).err().unwrap().to_string();
+            assert!(again.contains("this validator has begun already"), "{again}");
+            assert_eq!(names(state), ["chain", "validator.key"]);
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! is that of the network file; each later one is announced in a block, see [`Schedule`](crate::committees::Schedule).
 //! Signatures name the consensus epoch, which counts the committees, so that those of one prove nothing under another.
 
-use crate::block::{Block, DecodeError};
+use crate::block::{Block, DecodeError, Header};
 use crate::certificate::Certificate;
 use crate::keys;
 use crate::limits::{CERTIFICATE_BYTES_MAX, COMMITTEE_MAX};
@@ -315,7 +315,7 @@ impl Committee {
         if block.height != certified.height {
             return Err(VerifyError::Height { claimed: certified.height, actual: block.height });
         }
-        self.verify_certificate(&block, certified.certificate.0.clone())?;
+        self.verify_header(&block.header(), certified.certificate.0.clone())?;
         self.verify_reveal(&block)?;
         Ok(block)
     }
@@ -329,14 +329,16 @@ impl Committee {
         Ok(block)
     }
 
-    fn verify_certificate(&self, block: &Block, bytes: bytes::Bytes) -> Result<(), VerifyError> {
-        let (length, height) = (bytes.len(), block.height);
+    /// Checks that the block with this header is final: what every member of the quorum checked before it signed is not
+    /// checked again.
+    pub(crate) fn verify_header(&self, header: &Header, bytes: bytes::Bytes) -> Result<(), VerifyError> {
+        let (length, height) = (bytes.len(), header.height);
         let malformed = |reason: String| VerifyError::Certificate { bytes: length, reason };
         if length > CERTIFICATE_BYTES_MAX {
             return Err(malformed(format!("the limit is {CERTIFICATE_BYTES_MAX}")));
         }
         let certificate = Certificate::decode(bytes, self.size()).map_err(|error| malformed(error.to_string()))?;
-        let (mut digest, mut view) = (block.digest(), block.view);
+        let (mut digest, mut view) = (header.digest(), header.view);
         for header in &certificate.descendants {
             if header.parent != digest {
                 return Err(VerifyError::Unrelated { height });

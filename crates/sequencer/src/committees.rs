@@ -6,6 +6,15 @@
 //! nothing becomes final, nothing changes. The announcement is part of the block, voted for and finalised by the
 //! committee before: whoever knows the first committee and follows the blocks, or only those that announce, knows all.
 //!
+//! Once a committee was announced, the blocks that open epochs or announce another one name all of them by a root. So whoever knows
+//! one such block by its digest needs no signatures of former committees, whose keys may be anybody's by now, and nobody can
+//! leave an announcement out:
+//!
+//! ```text
+//! root after the first announcement = SHA-256("kumo/committees/v1" ‖ 32 zero bytes ‖ height (8) ‖ announcement)
+//! root after each other one         = SHA-256("kumo/committees/v1" ‖ root before   ‖ height (8) ‖ announcement)
+//! ```
+//!
 //! ```text
 //! epoch          E               E + 1            E + 2
 //! blocks   ──┬─────────────────┬────────────────┬──────────────▶
@@ -25,11 +34,12 @@ mod tests;
 pub use announcement::{ANNOUNCEMENT_BYTES_MAX, Announcement, AnnouncementError};
 pub(crate) use candidates::Candidates;
 
-use crate::block::Block;
+use crate::block::{Block, Header};
 use crate::committee::{Committee, CommitteeError, VerifyError, check_link};
 use crate::system::System;
+use bytes::Bytes;
 use commonware_consensus::types::{Epoch, EpochInfo, Epocher, Height};
-use commonware_cryptography::ed25519;
+use commonware_cryptography::{Hasher as _, Sha256, ed25519};
 use parking_lot::RwLock;
 use protocol::api::CertifiedBlock;
 use protocol::network::Validator;
@@ -39,6 +49,7 @@ use std::sync::Arc;
 
 /// Epochs from an announcement to the first block of the announced committee.
 const LOOKAHEAD: u64 = 2;
+const ROOT_DOMAIN: &[u8] = b"kumo/committees/v1";
 
 /// One committee and the heights from which on it orders blocks, until the next one does.
 #[derive(Clone, Debug)]
@@ -49,6 +60,8 @@ pub struct Term {
     pub announced: u64,
     /// Who orders.
     pub committee: Committee,
+    /// Root over this and all earlier announcements; zero for the committee of the network file.
+    pub root: [u8; 32],
 }
 
 /// A block announces what cannot be a committee then.
@@ -73,6 +86,22 @@ pub enum AnnouncementRefusal {
     /// The validators make no committee.
     #[error(transparent)]
     Committee(#[from] CommitteeError),
+    /// Announcements before it are not known.
+    #[error(
+        "block {height} announces a committee after others than the {known} that are known: an announcement before it is missing"
+    )]
+    Missing {
+        /// Height of the block.
+        height: u64,
+        /// Announcements that are known.
+        known: usize,
+    },
+    /// The validators have no encoding.
+    #[error("block {height} announces validators whose keys or addresses do not fit into a block")]
+    Encoding {
+        /// Height of the block.
+        height: u64,
+    },
     /// The validators are those of the last committee.
     #[error("block {height} announces the committee that is there already")]
     Same {
@@ -92,7 +121,7 @@ pub struct Schedule {
 impl Schedule {
     /// Only the committee of the network file is known; `epoch_blocks` as in the genesis (2..=65_536).
     pub fn new(committee: Committee, epoch_blocks: u64) -> Self {
-        Self { terms: vec![Term { first: 0, announced: 0, committee }], epoch_blocks }
+        Self { terms: vec![Term { first: 0, announced: 0, committee, root: [0; 32] }], epoch_blocks }
     }
 
     /// Blocks of an epoch.
@@ -131,22 +160,37 @@ impl Schedule {
         opening.checked_add(LOOKAHEAD.checked_mul(self.epoch_blocks)?)
     }
 
+    /// The root over all announcements, which a block of `height` on those must name if it opens an epoch or `announces`
+    /// another committee; `None` if it must name none.
+    pub fn root_for(&self, height: u64, announces: bool) -> Option<[u8; 32]> {
+        let names = announces || height.is_multiple_of(self.epoch_blocks);
+        let last = self.last();
+        (names && last.announced > 0).then_some(last.root)
+    }
+
     /// Takes the announcement in the next final block, if there is one. Blocks that were taken before change nothing.
     /// Returns whether there is a new term.
     pub fn apply(&mut self, block: &Block) -> bool {
-        let Some(announcement) = System::read(&block.payload).unwrap_or_default().committee else { return false };
-        if block.height <= self.last().announced {
-            return false;
+        // A quorum has voted for it nevertheless; for all who know the same it means nothing.
+        self.take(block).unwrap_or_else(|error| {
+            tracing::error!(%error, height = block.height, "a final block announces what is no committee");
+            false
+        })
+    }
+
+    /// The same for who may not know all earlier announcements.
+    ///
+    /// # Errors
+    /// When some are missing, or the block announces what is no committee.
+    pub fn take(&mut self, block: &Block) -> Result<bool, AnnouncementRefusal> {
+        let System { committee, committees, .. } = System::read(&block.payload).unwrap_or_default();
+        let (height, known) = (block.height, self.terms.len() - 1);
+        let Some(announcement) = committee.filter(|_| height > self.last().announced) else { return Ok(false) };
+        if committees != self.root_for(height, true) {
+            return Err(AnnouncementRefusal::Missing { height, known });
         }
-        match self.check(block.height, &announcement) {
-            Ok(term) => self.terms.push(term),
-            // A quorum has voted for it nevertheless; for all it means nothing.
-            Err(error) => {
-                tracing::error!(%error, height = block.height, "a final block announces what is no committee");
-                return false;
-            }
-        }
-        true
+        self.terms.push(self.check(height, &announcement)?);
+        Ok(true)
     }
 
     /// The term that an announcement in a block of this height begins.
@@ -163,13 +207,20 @@ impl Schedule {
             return Err(AnnouncementRefusal::Same { height });
         }
         let committee = last.next(&announcement.validators)?;
-        Ok(Term { first: expected, announced: height, committee })
+        let encoded = announcement.encode().ok_or(AnnouncementRefusal::Encoding { height })?;
+        let root = Sha256::hash(&[ROOT_DOMAIN, &self.last().root, &height.to_be_bytes(), &encoded]).0;
+        Ok(Term { first: expected, announced: height, committee, root })
     }
 
     /// Checks a finalised block on its own, as [`Committee::verify`]; the blocks up to the one that announced its committee must
     /// have been applied.
     pub fn verify(&self, certified: &CertifiedBlock) -> Result<Block, VerifyError> {
         self.at(certified.height).committee.verify(certified)
+    }
+
+    /// Checks that the block with this header is final, as [`Schedule::verify`] but for the proposer's reveal.
+    pub(crate) fn verify_header(&self, header: &Header, certificate: Bytes) -> Result<(), VerifyError> {
+        self.at(header.height).committee.verify_header(header, certificate)
     }
 
     /// Checks a finalised block as the child of `parent`, whose randomness and time it continues.
@@ -256,6 +307,14 @@ impl Committees {
         Arc::make_mut(&mut *self.0.write()).apply(block)
     }
 
+    /// As [`Schedule::take`], for who may not know all earlier announcements.
+    ///
+    /// # Errors
+    /// When some are missing, or the block announces what is no committee.
+    pub fn take(&self, block: &Block) -> Result<bool, AnnouncementRefusal> {
+        Arc::make_mut(&mut *self.0.write()).take(block)
+    }
+
     /// The committee that orders blocks of `height`.
     pub fn at(&self, height: u64) -> Committee {
         self.now().at(height).committee.clone()
@@ -271,7 +330,6 @@ impl Committees {
     pub(crate) fn due(schedule: &Schedule, parent: &Block, seats: Option<Vec<Validator>>) -> Option<Announcement> {
         let first = schedule.first_if_announced(parent.height.checked_add(1)?)?;
         let announcement = Announcement { first, validators: seats? };
-        announcement.encode()?;
         schedule.check(parent.height + 1, &announcement).ok().map(|_| announcement)
     }
 }

@@ -39,7 +39,7 @@ use std::sync::Arc;
 /// | 2 | payloads with tables, three roots in the header |
 /// | 3 | namespace 0 is the protocol's: votes and evidence; checkpoints |
 /// | 4 | reveals are proofs of a verifiable random function; blocks may be pruned to their headers |
-/// | 5 | accounts of namespaces name everything that was ordered |
+/// | 5 | accounts of namespaces name everything that was ordered; blocks name the committees that were announced before them |
 const FORMAT: u64 = 5;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");

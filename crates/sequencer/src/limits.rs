@@ -24,9 +24,9 @@ pub const TRANSACTIONS_MAX: usize = proof::namespace::TRANSACTIONS_MAX as usize;
 /// Bundles in one block.
 pub const BUNDLES_MAX: usize = proof::bundle::BUNDLES_MAX as usize;
 
-/// Transactions of the protocol itself in one block: a root of accounts, certificates of votes, evidence, the next committee, records of the
+/// Transactions of the protocol itself in one block: roots of accounts and of committees, certificates of votes, evidence, the next committee, records of the
 /// encrypted lane and what was opened in it.
-pub const SYSTEM_TRANSACTIONS_MAX: usize = 1
+pub const SYSTEM_TRANSACTIONS_MAX: usize = 2
     + crate::ffg::CERTIFICATES_PER_BLOCK_MAX
     + EVIDENCE_PER_BLOCK_MAX
     + 1
@@ -41,7 +41,7 @@ pub const EVIDENCE_PER_BLOCK_MAX: usize = 4;
 
 /// Bytes that the protocol itself takes in a payload: what users' transactions leave free.
 pub const SYSTEM_BYTES_MAX: usize = ENTRY_OVERHEAD_BYTES
-    + (1 + 32 + 4)
+    + 2 * (1 + 32 + 4)
     + crate::ffg::CERTIFICATES_PER_BLOCK_MAX * (1 + proof::checkpoint::CERTIFICATE_BYTES_MAX + 4)
     + EVIDENCE_PER_BLOCK_MAX * (1 + proof::checkpoint::EVIDENCE_BYTES_MAX + 4)
     + (1 + crate::committees::ANNOUNCEMENT_BYTES_MAX + 4)
@@ -65,6 +65,8 @@ pub const BLOCK_BYTES_MAX: usize = BLOCK_PAYLOAD_BYTES_MAX + COMMITMENT_BYTES_MA
 /// Bytes of one message between validators: a block with its certificate and framing.
 pub const MESSAGE_BYTES_MAX: usize = BLOCK_BYTES_MAX + 64 * 1024;
 
+/// Largest height, epoch or number of a round that is read from a file: whatever is added to it, it stays a number of 64 bits.
+pub const HEIGHT_MAX: u64 = 1 << 48;
 /// Validators in a committee.
 pub const COMMITTEE_MAX: usize = 256;
 

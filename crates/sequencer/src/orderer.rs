@@ -190,6 +190,7 @@ impl Core {
                 return None;
             }
         };
+        system.committees = schedule.root_for(height, system.committee.is_some());
         let offenders = system.offenders();
         let request = Propose {
             ancestors: &ancestors,
@@ -288,7 +289,10 @@ impl Core {
         let judged = self.desk.judge(&ancestors, block, block.digest(), &self.stake_after(parent.inner()));
         let due = judged.and_then(|()| self.due(&schedule, &ancestors, parent.inner(), parent.digest().0));
         match due {
-            Ok(due) if System::read(&block.payload).is_ok_and(|system| system.committee == due) => {
+            Ok(due)
+                if System::read(&block.payload)
+                    .is_ok_and(|system| announces(&system, &due, &schedule, block.height)) =>
+            {
                 if let (Some(lane), Some(judged)) = (&self.lane, laned) {
                     lane.remember(block.digest(), judged);
                 }
@@ -297,7 +301,9 @@ impl Core {
             }
             Ok(due) => {
                 let due = due.map_or(0, |due| due.validators.len());
-                Verdict::Invalid(format!("it does not announce the committee that is due ({due} validators)"))
+                Verdict::Invalid(format!(
+                    "it does not announce the committee that is due ({due} validators), or not after those before it"
+                ))
             }
             Err(error) => Verdict::Invalid(error.to_string()),
         }
@@ -433,6 +439,11 @@ fn check_order(schedule: &Schedule, parent: &Digested<Block>, block: &Block, rou
     check_link(parent.inner(), parent.digest().0, block, schedule.begins(block.height))
         .map_err(|field| format!("{field} does not follow the parent"))?;
     term.committee.verify_reveal(block).map_err(|error| error.to_string())
+}
+
+/// Whether a block announces the committee that is due, or none, and names those before it where it must.
+fn announces(system: &System, due: &Option<Announcement>, schedule: &Schedule, height: u64) -> bool {
+    system.committee == *due && system.committees == schedule.root_for(height, due.is_some())
 }
 
 /// The content with what the protocol adds, in its own namespace before all others.

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! transaction = 1 ‖ certificate of votes, or 2 ‖ evidence against a voter, or 3 ‖ announcement of the next committee, or a
-//! record of the encrypted lane (4), or 5 ‖ equivocation of a consensus key, or 8 ‖ root of accounts
+//! record of the encrypted lane (4), or 5 ‖ equivocation of a consensus key, or 8 ‖ root of accounts, or 9 ‖ root of committees
 //! ```
 //! They are encoded as in [`proof::checkpoint`], [`Announcement`], [`proof::lane`], [`Equivocation`] and [`proof::account`]; the
-//! root of accounts comes first if it is there. What may stand there depends on the blocks before, see
+//! root of accounts comes first if it is there, then that of committees. What may stand there depends on the blocks before, see
 //! [`Tracker::judge`](crate::finality::Tracker::judge), [`Schedule::check`](crate::committees::Schedule::check) and
 //! [`fees`](crate::fees).
 
@@ -27,19 +27,23 @@ const EVIDENCE: u8 = 2;
 const COMMITTEE: u8 = 3;
 const EQUIVOCATION: u8 = 5;
 const ACCOUNTS: u8 = proof::account::COMMITMENT_TAG;
+const COMMITTEES: u8 = 9;
 
 /// Namespace 0 of a block is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SystemError {
-    /// None of the kinds there are, or accounts that do not come first.
+    /// None of the kinds there are, or accounts or committees that do not come first.
     #[error(
         "system transaction {0} is neither votes (1) nor evidence (2) nor a committee (3) nor a record of the encrypted \
-         lane (4) nor an equivocation (5) nor, as number 0, accounts (8)"
+         lane (4) nor an equivocation (5) nor, as number 0, accounts (8) nor, behind those, committees (9)"
     )]
     Kind(usize),
     /// A root of accounts of the wrong length.
     #[error("the root of accounts has {0} bytes, it should have 32")]
     Accounts(usize),
+    /// A root of committees of the wrong length.
+    #[error("the root of committees has {0} bytes, it should have 32")]
+    Committees(usize),
     /// Votes that do not decode.
     #[error(transparent)]
     Votes(#[from] CertificateError),
@@ -91,6 +95,8 @@ pub struct System {
     pub equivocations: Vec<Equivocation>,
     /// Root over the accounts of namespaces after the block before, where the block opens an epoch.
     pub accounts: Option<[u8; 32]>,
+    /// Root over the committees that were announced before the block, see [`Schedule::root_for`](crate::committees::Schedule::root_for).
+    pub committees: Option<[u8; 32]>,
 }
 
 impl System {
@@ -109,6 +115,9 @@ impl System {
                 Some((&LANE, _)) => system.lane.push(Record::decode(transaction.payload())?),
                 Some((&ACCOUNTS, root)) if number == 0 => {
                     system.accounts = Some(root.try_into().map_err(|_| SystemError::Accounts(root.len()))?);
+                }
+                Some((&COMMITTEES, root)) if number == usize::from(system.accounts.is_some()) => {
+                    system.committees = Some(root.try_into().map_err(|_| SystemError::Committees(root.len()))?);
                 }
                 _ => return Err(SystemError::Kind(number)),
             }
@@ -131,17 +140,25 @@ impl System {
         }
     }
 
-    /// The transactions: accounts, votes, evidence, equivocations, the committee, records of the lane. An announcement that has no encoding is
+    /// The transactions: accounts, committees, votes, evidence, equivocations, the committee, records of the lane. An announcement that has no encoding is
     /// left out.
     pub fn encode(&self) -> Vec<Bytes> {
         let tagged = |tag: u8, body: Vec<u8>| Bytes::from([&[tag][..], &body].concat());
         let votes = self.votes.iter().map(|votes| tagged(VOTES, votes.encode()));
         let accounts = self.accounts.iter().map(|root| tagged(ACCOUNTS, root.to_vec()));
+        let committees = self.committees.iter().map(|root| tagged(COMMITTEES, root.to_vec()));
         let evidence = self.evidence.iter().map(|evidence| tagged(EVIDENCE, evidence.encode()));
         let committee = self.committee.as_ref().and_then(Announcement::encode).map(|bytes| tagged(COMMITTEE, bytes));
         let lane = self.lane.iter().map(|record| record.encode().into());
         let equivocations = self.equivocations.iter().map(|both| tagged(EQUIVOCATION, both.encode()));
-        accounts.chain(votes).chain(evidence).chain(equivocations).chain(committee).chain(lane).collect()
+        accounts
+            .chain(committees)
+            .chain(votes)
+            .chain(evidence)
+            .chain(equivocations)
+            .chain(committee)
+            .chain(lane)
+            .collect()
     }
 
     /// Whom the evidence is against, in its order.
@@ -158,6 +175,7 @@ impl System {
             && self.committee.is_none()
             && self.lane.is_empty()
             && self.accounts.is_none()
+            && self.committees.is_none()
     }
 }
 
@@ -191,6 +209,7 @@ mod tests {
         assert_eq!(read(&[COMMITTEE, 9]), Err(SystemError::Announcement(AnnouncementError(1))));
         assert_eq!(read(&[EQUIVOCATION]), Err(SystemError::Equivocation(EquivocationError::Encoding(0))));
         assert_eq!(read(&[ACCOUNTS, 1, 2]), Err(SystemError::Accounts(2)));
+        assert_eq!(read(&[COMMITTEES, 1, 2]), Err(SystemError::Committees(2)));
         assert_eq!(System::read(&Payload::new(Content::default()).unwrap()), Ok(System::default()));
     }
 
@@ -214,5 +233,21 @@ mod tests {
         assert_eq!(System::read(&payload(encoded.clone())), Ok(system));
         let twice = vec![encoded[0].clone(), encoded[0].clone()];
         assert_eq!(System::read(&payload(twice)), Err(SystemError::Kind(1)));
+    }
+
+    #[test]
+    fn committees_come_behind_accounts_and_before_everything_else_and_once() {
+        let alone = System { committees: Some([7; 32]), ..System::default() };
+        let both = System { accounts: Some([6; 32]), ..alone.clone() };
+        let (one, two) = (alone.encode(), both.encode());
+        assert_eq!((System::read(&payload(one.clone())), System::read(&payload(two.clone()))), (Ok(alone), Ok(both)));
+        let refused = |transactions: Vec<Bytes>, place| {
+            assert_eq!(System::read(&payload(transactions)), Err(SystemError::Kind(place)));
+        };
+        refused(vec![one[0].clone(), one[0].clone()], 1);
+        refused(vec![two[0].clone(), one[0].clone(), one[0].clone()], 2);
+        refused(vec![one[0].clone(), two[0].clone()], 1);
+        let announcing = System { committee: Some(Announcement { first: 8, validators: vec![] }), ..System::default() };
+        refused(vec![announcing.encode()[0].clone(), one[0].clone()], 1);
     }
 }

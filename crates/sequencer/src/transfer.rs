@@ -1,26 +1,28 @@
 //! What a validator keeps but for its keys, as one file from which another one begins: without the blocks before a checkpoint.
 //!
 //! ```text
-//! file      = "kumo validator snapshot 1\n" ‖ row… ‖ 0 (1) ‖ 32 (4) ‖ SHA-256 of everything before this row
+//! file      = "kumo validator snapshot 2\n" ‖ row… ‖ 0 (1) ‖ 32 (4) ‖ SHA-256 of everything before this row
 //! row       = kind (1) ‖ length (4) ‖ bytes, in this order:
 //!   1  head         digest of genesis (32) ‖ blocks of an epoch (8) ‖ first height (8) ‖ last height (8)
 //!   2  checkpoint   the one of the epoch of the application's newest block, as it is kept
-//!   3  landmarks    certified blocks before the first one: those that announced committees, and the one before the
-//!                   committee of the last block began
-//!   4  blocks       certified, from the first to the last height; the last one with a finalization of its own
-//!   5  seats        epoch (8) ‖ whom the application would seat, see `committees`
-//!   6  accounts     of namespaces, see `fees`
-//!   7  lane         the encrypted lane after a block, if there is one
-//! certified = height (8) ‖ length (4) ‖ block ‖ certificate
+//!   3  landmarks    certified blocks before the first one that announced committees
+//!   4  floor        certified header of the block before the committee of the last block began, if that is before the
+//!                   first one
+//!   5  blocks       certified, from the first to the last height; the last one with a finalization of its own
+//!   6  seats        epoch (8) ‖ whom the application would seat, see `committees`
+//!   7  accounts     of namespaces, see `fees`
+//!   8  lane         the encrypted lane after a block, if there is one
+//! certified = height (8) ‖ length (4) ‖ block, or header ‖ certificate
 //! ```
 //! Integers are big endian. Whoever imports it names the checkpoint that he trusts, and believes nothing else: the checkpoint
-//! commits to its block and to the votes counted; committees and blocks are proven by certificates, each block is the child of the one before; the
-//! accounts must have the root that the checkpoint's block commits to. Two things cannot be proven, the seats and the lane: false
-//! ones make the new validator refuse what the others accept, and nothing worse.
+//! commits to its block and to the votes counted; that block names the committees before it, and the accounts, by their roots; blocks are
+//! proven by certificates of those committees, each block is the child of the one before. Three things are not proven to who does not
+//! trust the keys of former committees: the floor, the seats and the lane. False ones make the new validator refuse what
+//! the others accept, and nothing worse.
 //!
 //! The state of the application is not in it; it must be that after a block between the checkpoint and the last one.
 
-use crate::block::Block;
+use crate::block::{Block, Header};
 use crate::certificate::Certificate;
 use crate::committee::{Committee, VerifyError};
 use crate::committees::{Announcement, Schedule};
@@ -28,20 +30,19 @@ use crate::fees::{ACCOUNTS_FILE, Accounts, FeeError, Ledger, kept};
 use crate::finality::{KeptCheckpoint, Tracker};
 use crate::history::{History, HistoryError};
 use crate::lane;
-use crate::limits::COMMITTEE_MAX;
+use crate::limits::{COMMITTEE_MAX, HEIGHT_MAX};
 use crate::sequencer::{HISTORY_FILE, StartError, lock_directory, open_history, restore_committees};
 use crate::system::System;
 use bytes::Bytes;
-use commonware_codec::Encode as _;
+use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_cryptography::{Hasher as _, Sha256};
 use proof::checkpoint::Point;
 use protocol::api::CertifiedBlock;
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8] = b"kumo validator snapshot 1\n";
+const MAGIC: &[u8] = b"kumo validator snapshot 2\n";
 /// Largest row: a block with its certificate, or the accounts, or the lane.
 const ROW_BYTES_MAX: usize = 64 << 20;
 /// Most rows of landmarks and of seats each.
@@ -54,10 +55,13 @@ const END: u8 = 0;
 const HEAD: u8 = 1;
 const CHECKPOINT: u8 = 2;
 const LANDMARK: u8 = 3;
-const BLOCK: u8 = 4;
-const SEATS: u8 = 5;
-const ACCOUNTS: u8 = 6;
-const LANE: u8 = 7;
+const FLOOR: u8 = 4;
+const BLOCK: u8 = 5;
+const SEATS: u8 = 6;
+const ACCOUNTS: u8 = 7;
+const LANE: u8 = 8;
+/// Kinds of rows, [`END`] among them.
+const KINDS: usize = 9;
 
 /// A validator cannot be written to a file, or not be made from one.
 #[derive(Debug, thiserror::Error)]
@@ -246,8 +250,14 @@ impl Source<'_> {
         let heights = [self.origin.epoch_blocks, first, last].map(u64::to_be_bytes).concat();
         writer.row(HEAD, &[&self.origin.genesis.digest(), &heights]).map_err(failed())?;
         writer.row(CHECKPOINT, &[&kept.encode()]).map_err(failed())?;
-        for landmark in self.landmarks(first, last)? {
+        let committees = restore_committees(self.origin.committee, self.history, self.origin.epoch_blocks)?;
+        let schedule = committees.now();
+        for landmark in schedule.terms().iter().map(|term| term.announced).filter(|height| (1..first).contains(height))
+        {
             writer.certified(LANDMARK, &self.certified(landmark)?).map_err(failed())?;
+        }
+        if let Some(height) = floor(&schedule, first, last) {
+            writer.certified(FLOOR, &self.certified_header(height)?).map_err(failed())?;
         }
         let mut next = first;
         while next <= last {
@@ -275,19 +285,24 @@ impl Source<'_> {
         page.into_iter().next().ok_or(TransferError::Pruned(height))
     }
 
-    /// Heights before `first` without which nobody knows who ordered the blocks.
-    fn landmarks(&self, first: u64, last: u64) -> Result<BTreeSet<u64>, TransferError> {
-        let committees = restore_committees(self.origin.committee, self.history, self.origin.epoch_blocks)?;
-        let schedule = committees.now();
-        let floor = schedule.at(last + 1).first.saturating_sub(1);
-        let heights = schedule.terms().iter().map(|term| term.announced).chain([floor]);
-        Ok(heights.filter(|height| (1..first).contains(height)).collect())
+    /// The header of a block that may be pruned, in place of the block.
+    fn certified_header(&self, height: u64) -> Result<CertifiedBlock, TransferError> {
+        let absent = || missing(format!("the header of block {height} has no certificate"));
+        let (header, certificate) = (self.history.header(height)?, self.history.certificate(height)?);
+        let (header, certificate) = header.zip(certificate).ok_or_else(absent)?;
+        Ok(CertifiedBlock { height, block: header.encode().into(), certificate: certificate.encode().into() })
     }
 
     /// The accounts before the checkpoint's block, or the newest that are kept.
     fn accounts(&self, begun: u64) -> Result<Accounts, TransferError> {
         let ledger = Ledger::open(self.directory, self.origin.genesis.digest(), self.origin.epoch_blocks);
         let mut accounts = Accounts::clone(&ledger.accounts());
+        if accounts.height() >= begun {
+            return Err(missing(format!(
+                "what namespaces owe is kept from after block {}, not {begun}",
+                accounts.height()
+            )));
+        }
         for height in accounts.height() + 1..begun {
             let block = self.history.block(height)?;
             let block = block.ok_or(TransferError::Pruned(height))?;
@@ -354,6 +369,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The directory that becomes `directory` when an import is done.
+pub fn draft(directory: &Path) -> PathBuf {
+    directory.with_extension("part")
+}
+
 /// Makes the directory of a validator from a file; there must be none yet. The trusted checkpoint must be the one in the file,
 /// and not too old to be trusted. What is refused or interrupted leaves no directory.
 ///
@@ -364,7 +384,7 @@ pub fn import(file: &Path, directory: &Path, begin: Begin<'_>, now_seconds: u64)
     if directory.try_exists().map_err(file_error(directory))? {
         return Err(file_error(directory)(io::ErrorKind::AlreadyExists.into()));
     }
-    let draft = directory.with_extension("part");
+    let draft = draft(directory);
     if draft.exists() {
         fs::remove_dir_all(&draft).map_err(file_error(&draft))?;
     }
@@ -392,6 +412,8 @@ struct Blocks {
     first: u64,
     last: u64,
     newest: Option<Block>,
+    /// Header of the block before the committee of the last one began.
+    floor: Option<Header>,
     /// The block of the checkpoint.
     begun: Option<Block>,
     /// Whether the application's newest block is among them, and not before the checkpoint.
@@ -421,7 +443,7 @@ impl Sink<'_> {
             return Err(self.reader.refused("it has no checkpoint"));
         };
         let kept = self.checkpoint(&kept, now_seconds)?;
-        let (mut newest, mut counts) = (CHECKPOINT, [0usize; 8]);
+        let (mut newest, mut counts) = (CHECKPOINT, [0usize; KINDS]);
         while let Some((kind, bytes)) = self.reader.row()? {
             let count = counts.get_mut(usize::from(kind)).filter(|_| kind >= newest && kind > CHECKPOINT);
             let count =
@@ -447,7 +469,7 @@ impl Sink<'_> {
             return Err(refused(format!("it is of the network with genesis {}", hex::encode(genesis))));
         }
         (self.blocks.first, self.blocks.last) = (number(40), number(48));
-        if self.blocks.first == 0 || self.blocks.first > self.blocks.last {
+        if self.blocks.first == 0 || self.blocks.first > self.blocks.last || self.blocks.last > HEIGHT_MAX {
             return Err(refused(format!("it claims blocks {} to {}", self.blocks.first, self.blocks.last)));
         }
         Ok(())
@@ -466,12 +488,17 @@ impl Sink<'_> {
         let refused = |reason: String| TransferError::Refused { path: self.reader.path.to_owned(), reason };
         match kind {
             LANDMARK => self.landmark(&certified(&bytes).ok_or_else(|| refused("a landmark is cut off".into()))?),
+            FLOOR => self.floor(&certified(&bytes).ok_or_else(|| refused("a floor is cut off".into()))?),
             BLOCK => self.block(&certified(&bytes).ok_or_else(|| refused("a block is cut off".into()))?, kept),
             SEATS => {
                 let (epoch, seats) =
                     bytes.split_first_chunk::<8>().ok_or_else(|| refused("a row of seats is cut off".into()))?;
+                let epoch = u64::from_be_bytes(*epoch);
+                if epoch > HEIGHT_MAX {
+                    return Err(refused(format!("it has seats of epoch {epoch}, the limit is {HEIGHT_MAX}")));
+                }
                 Announcement::decode(seats).map_err(|error| refused(error.to_string()))?;
-                self.history.put_candidates(u64::from_be_bytes(*epoch), bytes.slice_ref(seats));
+                self.history.put_candidates(epoch, bytes.slice_ref(seats));
                 Ok(())
             }
             ACCOUNTS => {
@@ -498,6 +525,20 @@ impl Sink<'_> {
         Ok(())
     }
 
+    /// What the engine of the committee of the last block begins on, as far as its digest and its proof go.
+    fn floor(&mut self, certified: &CertifiedBlock) -> Result<(), TransferError> {
+        let wanted = floor(&self.schedule, self.blocks.first, self.blocks.last);
+        let header = Header::decode(certified.block.0.clone()).ok();
+        let header = header.filter(|header| Some(header.height) == wanted && self.blocks.floor.is_none());
+        let header = header.ok_or_else(|| self.reader.refused(needed(wanted)))?;
+        let certificate = certified.certificate.0.clone();
+        let verified = self.schedule.verify_header(&header, certificate.clone());
+        verified.map_err(|error| self.reader.refused(error.to_string()))?;
+        self.put_certificate(header.height, certificate);
+        self.blocks.floor = Some(header);
+        Ok(())
+    }
+
     fn block(&mut self, certified: &CertifiedBlock, kept: &KeptCheckpoint) -> Result<(), TransferError> {
         let wanted = self.blocks.newest.as_ref().map_or(self.blocks.first, |newest| newest.height + 1);
         if certified.height != wanted || wanted > self.blocks.last {
@@ -512,6 +553,11 @@ impl Sink<'_> {
         if block.height == kept.checkpoint.height {
             if block.digest() != kept.checkpoint.block.0 {
                 return Err(self.reader.refused("its checkpoint is of another chain than its blocks"));
+            }
+            // Keys of committees that have left may be anybody's, so their certificates alone prove no later committee.
+            let named = System::read(&block.payload).unwrap_or_default().committees;
+            if named != self.schedule.until(block.height - 1).root_for(block.height, false) {
+                return Err(self.reader.refused("its committees are not those that the block of the checkpoint names"));
             }
             self.blocks.begun = Some(block.clone());
         }
@@ -534,22 +580,31 @@ impl Sink<'_> {
             self.history.put_announcement(block.height);
         }
         self.history.put_block(block.height, block.digest(), certified.block.0.clone());
-        let certificate = Certificate::decode(certified.certificate.0.clone(), COMMITTEE_MAX);
+        self.put_certificate(block.height, certified.certificate.0.clone())
+    }
+
+    /// Keeps a verified certificate if it is a finalization of that height itself; returns whether it is.
+    fn put_certificate(&self, height: u64, certificate: Bytes) -> bool {
+        let certificate = Certificate::decode(certificate, COMMITTEE_MAX);
         let own = certificate.ok().filter(|certificate| certificate.descendants.is_empty());
         if let Some(certificate) = &own {
-            self.history.put_certificate(block.height, certificate.finalization.encode());
+            self.history.put_certificate(height, certificate.finalization.encode());
         }
         own.is_some()
     }
 
     fn finish(self, kept: &KeptCheckpoint) -> Result<Transferred, TransferError> {
-        let Blocks { first, last, newest, begun, has_head, is_certified } = &self.blocks;
+        let Blocks { first, last, newest, floor: floored, begun, has_head, is_certified } = &self.blocks;
         let refused = |reason: &str| Err(self.reader.refused(reason));
         let (Some(newest), Some(begun), Some(accounts)) = (newest, begun, &self.accounts) else {
             return refused("it lacks the block of its checkpoint, or the accounts");
         };
         if newest.height != *last || !is_certified {
             return refused("its blocks do not end where it says, or its last block has no finalization of its own");
+        }
+        let wanted = floor(&self.schedule, *first, *last);
+        if floored.as_ref().map(|header| header.height) != wanted {
+            return refused(&needed(wanted));
         }
         if !has_head {
             let height = self.begin.head.height;
@@ -571,9 +626,25 @@ impl Sink<'_> {
         kept::write(&path, &self.begin.origin.genesis.digest(), accounts)
             .map_err(|error| file_error(&path)(io::Error::other(error)))?;
         self.history.commit()?;
-        self.history.begin(*first)?;
+        self.history.begin(*first, floored.as_ref())?;
         let Point { epoch, root } = kept.checkpoint.point();
         Ok(Transferred { epoch, root: root.0, first: *first, last: *last, bytes: self.reader.bytes })
+    }
+}
+
+/// The last height before the committee that orders the block after `last`, if it is before `first` and not genesis.
+fn floor(schedule: &Schedule, first: u64, last: u64) -> Option<u64> {
+    let floor = schedule.at(last.saturating_add(1)).first.saturating_sub(1);
+    (1..first).contains(&floor).then_some(floor)
+}
+
+/// Which header must stand there.
+fn needed(floor: Option<u64>) -> String {
+    match floor {
+        Some(height) => {
+            format!("it must have the header of block {height} alone, on which the committee of its blocks begins")
+        }
+        None => "it must have no header, as the committee of its blocks begins on one of them".to_owned(),
     }
 }
 
@@ -592,59 +663,4 @@ fn certified(bytes: &Bytes) -> Option<CertifiedBlock> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{committee, genesis};
-    use alloy_primitives::B256;
-
-    fn taken(bytes: &[u8]) -> String {
-        let dir = tempfile::tempdir().unwrap();
-        let (file, directory) = (dir.path().join("file"), dir.path().join("sequencer"));
-        fs::write(&file, bytes).unwrap();
-        let (genesis, committee) = (genesis(), committee());
-        let origin = Origin { genesis: &genesis, committee: &committee, epoch_blocks: 4, has_lane: false };
-        let head = Head { height: 4, hash: [0; 32], hash_of: Block::digest };
-        let trusted = Point { epoch: 1, root: B256::ZERO };
-        let error = import(&file, &directory, Begin { origin, trusted, head }, 0).unwrap_err();
-        assert!(!directory.exists() && !directory.with_extension("part").exists(), "nothing is left");
-        error.to_string()
-    }
-
-    /// A file of these rows with the right sum.
-    fn file(rows: &[(u8, &[u8])]) -> Vec<u8> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        let mut writer = Writer::create(&path).unwrap();
-        rows.iter().for_each(|(kind, bytes)| writer.row(*kind, &[bytes]).unwrap());
-        assert_eq!(writer.finish().unwrap(), fs::metadata(&path).unwrap().len());
-        fs::read(&path).unwrap()
-    }
-
-    fn head(digest: [u8; 32], numbers: [u64; 3]) -> Vec<u8> {
-        [&digest[..], &numbers.map(u64::to_be_bytes).concat()].concat()
-    }
-
-    #[test]
-    fn what_is_no_snapshot_of_this_network_is_refused() {
-        assert!(taken(b"").contains("it ends after 0 bytes"));
-        assert!(taken(&[7; 100]).contains("no snapshot of a validator"));
-        assert!(taken(&[MAGIC, &[HEAD], &u32::MAX.to_be_bytes()].concat()).contains("the limit is 67108864"));
-        assert!(taken(&file(&[])).contains("it has no head"));
-        assert!(taken(&file(&[(CHECKPOINT, &[])])).contains("it has no head"));
-        assert!(taken(&file(&[(HEAD, &[1; 3])])).contains("its head has 3 bytes, not 56"));
-        assert!(taken(&file(&[(HEAD, &head([9; 32], [4, 4, 4]))])).contains("it is of the network with genesis 0909"));
-        let ours = genesis().digest();
-        assert!(taken(&file(&[(HEAD, &head(ours, [8, 4, 4]))])).contains("it is of the network"));
-        assert!(taken(&file(&[(HEAD, &head(ours, [4, 5, 4]))])).contains("it claims blocks 5 to 4"));
-        assert!(taken(&file(&[(HEAD, &head(ours, [4, 4, 4]))])).contains("it has no checkpoint"));
-        assert!(taken(&file(&[(HEAD, &head(ours, [4, 4, 4])), (CHECKPOINT, &[3; 9])])).contains("is refused"));
-    }
-
-    #[test]
-    fn a_file_that_is_cut_off_is_refused_wherever_that_is() {
-        let whole = file(&[(HEAD, &head(genesis().digest(), [4, 4, 4]))]);
-        for length in 0..whole.len() - 37 {
-            assert!(taken(&whole[..length]).contains("in the middle"), "{length}");
-        }
-    }
-}
+mod tests;

@@ -268,6 +268,19 @@ fn past_states_are_readable_within_the_history_and_refused_beyond() {
 }
 
 #[test]
+fn history_is_never_shorter_than_what_something_else_reads() {
+    let config = |history_blocks, history_blocks_min| ChainConfig {
+        history_blocks,
+        history_blocks_min,
+        ..ChainConfig::default()
+    };
+    assert_eq!(TestChain::with(config(Some(5), 8)).chain.history_blocks(), Some(8));
+    assert_eq!(TestChain::with(config(None, 20_000)).chain.history_blocks(), Some(20_000), "the default is too short");
+    assert_eq!(TestChain::with(config(Some(9), 8)).chain.history_blocks(), Some(9));
+    assert_eq!(TestChain::with(config(Some(ChainConfig::ARCHIVE), 8)).chain.history_blocks(), None);
+}
+
+#[test]
 fn a_state_that_is_held_does_not_change_when_the_head_moves() {
     let test = TestChain::new();
     let held = test.chain.state(0).unwrap();

@@ -9,7 +9,7 @@ use crate::lane;
 use crate::protection;
 use crate::retention::Retention;
 use crate::seam::Settlement;
-use crate::validator_snapshot::SEQUENCER_DIR;
+use crate::validator_snapshot::{self, SEQUENCER_DIR};
 use ::gateway::backend::{Answer, FinalBlock, Submission, ValidatorBackend};
 use ::gateway::client::{ClientError, ValidatorClient};
 use ::gateway::problem::{self, Next as _};
@@ -78,6 +78,8 @@ const STALLED: Duration = Duration::from_secs(10);
 /// Pause after a validator did not answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// Epochs whose states finality may have to read after a start.
+const EPOCHS_READ: u64 = 2;
 /// HTTP status of what is pruned.
 const GONE: u16 = 410;
 
@@ -92,6 +94,7 @@ pub const CHAIN_DIR: &str = "chain";
 /// When the seat, the keys, the ports or the directory do not fit; the text says which.
 pub async fn start(config: Config) -> Result<Running> {
     let lock = lock_directory(&config.dir)?;
+    validator_snapshot::check_whole(&config.dir)?;
     let name = match config.place {
         Place::Seat(seat) => format!("validator-{seat}"),
         Place::Own { .. } => "validator".to_owned(),
@@ -244,15 +247,31 @@ impl ChainOptions {
 /// Opens the settlement chain below `dir`, on a blocking thread.
 ///
 /// # Errors
-/// When the network file has no genesis, or the state cannot be opened or is not what it should be.
-pub async fn open_chain(dir: &Path, network: &Network, options: ChainOptions) -> Result<Chain> {
+/// When the network file has no genesis, less history is asked for than finality needs, or the state cannot be opened or is not
+/// what it should be.
+pub async fn open_chain(dir: &Path, network: &Network, mut options: ChainOptions) -> Result<Chain> {
     let spec = genesis::spec(network)?;
+    options.config.history_blocks_min = history_needed(network, options.config.history_blocks)?;
     let dir = dir.join(CHAIN_DIR);
     let open = move || {
         options.check(&dir)?;
         Chain::open(&dir, &spec, options.config)
     };
     Ok(tokio::task::spawn_blocking(open).await??)
+}
+
+/// States that must be there: those after the blocks which open epochs say who has stake. After a crash at most two epochs of
+/// blocks are taken once more.
+fn history_needed(network: &Network, asked: Option<u64>) -> Result<u64> {
+    let epoch_blocks = genesis::of(network)?.epoch_blocks;
+    let needed = EPOCHS_READ.saturating_mul(epoch_blocks);
+    ensure!(
+        asked.is_none_or(|asked| asked >= needed),
+        "--prune {} keeps too few states: finality reads those of the last {EPOCHS_READ} epochs of {epoch_blocks} blocks, so \
+         {needed} is the least",
+        asked.unwrap_or_default()
+    );
+    Ok(needed)
 }
 
 /// `127.0.0.1:8545` of `http://127.0.0.1:8545/…`.
@@ -566,5 +585,17 @@ mod tests {
     fn a_url_to_listen_on_needs_address_and_port() {
         assert_eq!(socket_of("http://127.0.0.1:80/x").unwrap().to_string(), "127.0.0.1:80");
         assert!(socket_of("http://example.org").unwrap_err().to_string().contains("example.org"));
+    }
+
+    #[test]
+    fn a_history_shorter_than_two_epochs_is_refused_and_the_default_is_never_shorter() {
+        let mut network = genesis::tests::network(1);
+        let history = |network: &Network, asked| history_needed(network, asked).map_err(|error| error.to_string());
+        assert_eq!(history(&network, Some(64)), Ok(64));
+        let refused = history(&network, Some(63)).unwrap_err();
+        assert!(refused.contains("--prune 63") && refused.contains("64 is the least"), "{refused}");
+        network.genesis.as_mut().unwrap().epoch_blocks = 65_536;
+        assert_eq!(history(&network, None), Ok(131_072), "longer than a chain keeps by itself");
+        assert_eq!(history(&network, Some(ChainConfig::ARCHIVE)), Ok(131_072));
     }
 }

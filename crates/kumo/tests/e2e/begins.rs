@@ -59,7 +59,15 @@ fn a_validator_begins_at_a_checkpoint_and_is_needed_at_once() {
     let root = kept["checkpoint"]["root"].as_str().unwrap();
     import(root).refused(1, &["is refused"]);
     std::fs::write(&file, whole).unwrap();
+    // Killed when the chain was there, and the rest was not.
+    import(root);
+    std::fs::remove_dir_all(stakers.person.path("fifth/sequencer")).unwrap();
+    std::fs::write(stakers.person.path("fifth/importing"), "").unwrap();
+    let start = ["node", "--role", "validator", "--network", NETWORK, "--state", "fifth"];
+    let start = [&start[..], &["--p2p", "127.0.0.1:1", "--listen", "127.0.0.1:1"]].concat();
+    stakers.person.run(&start).refused(1, &["fifth/importing exists", "run it again"]);
     let imported = import(root);
+    assert!(!stakers.person.path("fifth/importing").exists());
     assert_eq!((imported.code, &imported.json()["first"]), (Some(0), &exported["first"]), "{imported:?}");
 
     let [p2p, api] = free();

@@ -20,9 +20,10 @@ fn announcement(first: u64, seats: std::ops::Range<u64>) -> Announcement {
     Announcement { first, validators: validators(seats) }
 }
 
-/// A block of `height` that carries these announcements.
-fn block(height: u64, announcement: Announcement) -> Block {
-    let system = System { committee: Some(announcement), ..System::default() };
+/// A block of `height` that carries an announcement after those in `schedule`.
+fn block(schedule: &Schedule, height: u64, announcement: Announcement) -> Block {
+    let committees = schedule.root_for(height, true);
+    let system = System { committee: Some(announcement), committees, ..System::default() };
     let entries = vec![Entry::new(SYSTEM, system.encode())];
     let payload = Payload::new(Content { entries, bundles: vec![] }).unwrap();
     Block { height, payload, ..genesis() }
@@ -31,9 +32,39 @@ fn block(height: u64, announcement: Announcement) -> Block {
 /// Committees of 0..4, from 12 on 1..6, from 16 on 2..6.
 fn changing() -> Schedule {
     let mut schedule = schedule();
-    assert!(schedule.apply(&block(5, announcement(12, 1..6))));
-    assert!(schedule.apply(&block(9, announcement(16, 2..6))));
+    assert!(schedule.apply(&block(&schedule, 5, announcement(12, 1..6))));
+    assert!(schedule.apply(&block(&schedule, 9, announcement(16, 2..6))));
     schedule
+}
+
+#[test]
+fn blocks_that_open_epochs_or_announce_name_all_committees_before_them() {
+    let (none, both) = (schedule(), changing());
+    assert_eq!([4, 5, 8].map(|height| none.root_for(height, true)), [None; 3], "the first one is in the network file");
+    let root = both.root_for(12, false);
+    assert!(root.is_some() && root == both.root_for(13, true));
+    assert_eq!([11, 13].map(|height| both.root_for(height, false)), [None; 2]);
+    let mut one = schedule();
+    one.apply(&block(&one, 5, announcement(12, 1..6)));
+    assert_ne!(one.root_for(12, false), root);
+    let mut other = schedule();
+    other.apply(&block(&other, 5, announcement(12, 1..7)));
+    other.apply(&block(&other, 9, announcement(16, 2..6)));
+    assert_ne!(other.root_for(12, false), root, "an earlier one differs");
+    assert_eq!(both.until(8).root_for(12, false), one.root_for(12, false));
+}
+
+#[test]
+fn an_announcement_after_one_that_is_not_known_is_no_committee_but_a_gap() {
+    let (mut schedule, whole) = (schedule(), changing());
+    let first = block(&schedule, 5, announcement(12, 1..6));
+    let second = block(&whole.until(5), 9, announcement(16, 2..6));
+    assert_eq!(schedule.take(&second), Err(AnnouncementRefusal::Missing { height: 9, known: 0 }));
+    assert!(!schedule.apply(&second));
+    assert_eq!(schedule.terms().len(), 1, "nothing is numbered wrongly");
+    assert_eq!((schedule.take(&first), schedule.take(&second)), (Ok(true), Ok(true)));
+    assert_eq!((schedule.take(&first), schedule.take(&genesis())), (Ok(false), Ok(false)));
+    assert_eq!(schedule.last().root, whole.last().root);
 }
 
 #[test]
@@ -64,11 +95,11 @@ fn only_the_block_after_an_opening_one_announces_and_two_epochs_ahead() {
 #[test]
 fn a_final_block_with_a_false_announcement_and_one_taken_twice_change_nothing() {
     let mut schedule = changing();
-    assert!(!schedule.apply(&block(5, announcement(12, 1..6))), "taken before");
-    assert!(!schedule.apply(&block(13, announcement(21, 1..6))), "false height");
+    assert!(!schedule.apply(&block(&schedule, 5, announcement(12, 1..6))), "taken before");
+    assert!(!schedule.apply(&block(&schedule, 13, announcement(21, 1..6))), "false height");
     let mut doubled = announcement(20, 1..6);
     doubled.validators[1] = doubled.validators[0].clone();
-    assert!(!schedule.apply(&block(13, doubled)), "no committee");
+    assert!(!schedule.apply(&block(&schedule, 13, doubled)), "no committee");
     assert_eq!(schedule.terms().len(), 3);
 }
 
@@ -105,7 +136,7 @@ fn announcements_decode_to_what_was_encoded_and_nothing_else_does() {
 #[test]
 fn blocks_that_are_not_final_yet_count_for_their_children() {
     let committees = Committees::new(schedule());
-    let announcing = Arc::new(block(5, announcement(12, 1..6)));
+    let announcing = Arc::new(block(&schedule(), 5, announcement(12, 1..6)));
     assert_eq!(committees.after(std::slice::from_ref(&announcing)).terms().len(), 2);
     assert_eq!(committees.now().terms().len(), 1, "and for nobody else");
     assert!(committees.apply(&announcing));

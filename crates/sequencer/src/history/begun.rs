@@ -3,19 +3,20 @@
 //! To everybody who asks which blocks are present, those before the first one look as if they had been here, so that
 //! nobody fetches them; they cannot be read.
 
-use super::{BLOCK_RANGES, History, HistoryError, META, OLDEST};
+use super::{BLOCK_RANGES, HEADERS, HEIGHTS, History, HistoryError, META, OLDEST};
+use crate::block::Header;
 use redb::{ReadableDatabase as _, TableError};
 
 /// Row of [`META`]: height of the first block that was ever here.
 const BEGINS: &str = "begins";
 
 impl History {
-    /// Says that nothing before `first` but what is here already will come; everything else must be committed. Durable when it
-    /// returns.
+    /// Says that nothing before `first` will come but what is here already, and of the block with the header `floor` that header;
+    /// everything else must be committed. Durable when it returns.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn begin(&self, first: u64) -> Result<(), HistoryError> {
+    pub fn begin(&self, first: u64, floor: Option<&Header>) -> Result<(), HistoryError> {
         let ranges: Vec<(u64, u64)> = {
             let mut state = self.state.lock();
             state.presence.blocks.fill(0, first.saturating_sub(1));
@@ -29,6 +30,10 @@ impl History {
                 table.retain(|_, _| false)?;
                 for (start, end) in ranges {
                     table.insert(start, end)?;
+                }
+                if let Some(header) = floor {
+                    transaction.open_table(HEADERS)?.insert(header.height, header.encode().as_ref())?;
+                    transaction.open_table(HEIGHTS)?.insert(header.digest(), header.height)?;
                 }
                 let mut table = transaction.open_table(META)?;
                 table.insert(BEGINS, first)?;

@@ -17,7 +17,7 @@
 
 use super::secret::{DecodeUnit as _, Sharing};
 use crate::committees::Schedule;
-use crate::limits::COMMITTEE_MAX;
+use crate::limits::{COMMITTEE_MAX, HEIGHT_MAX};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use commonware_codec::{Copying, Decode as _, Encode as _};
 use commonware_cryptography::bls12381::dkg::feldman_desmedt::{self as feldman, Failure, Reveal, observe};
@@ -392,9 +392,10 @@ impl Ring {
         round.dealings.values().for_each(|dealing| super::state::put(out, dealing));
     }
 
-    /// Reads [`Ring::encode`]; `schedule` is the one after the same block.
+    /// Reads [`Ring::encode`]; `schedule` is the one after the same block, and no height is beyond [`HEIGHT_MAX`].
     pub fn decode(chain_id: u64, schedule: &Schedule, rest: &mut Bytes) -> Option<Self> {
-        use super::state::{count, number, take};
+        use super::state::{count, take};
+        let number = |rest: &mut Bytes| super::state::number(rest).filter(|number| *number <= HEIGHT_MAX);
         let epoch_blocks = schedule.epoch_blocks();
         let rounds = number(rest)?;
         let mut key = || -> Option<Option<Arc<Key>>> {
@@ -412,7 +413,7 @@ impl Ring {
         }
         let (number, began, end) = (number(rest)?, number(rest)?, number(rest)?);
         let end = (end > 0).then_some(end);
-        let players = schedule.at(end.map_or(began, |end| end) + 1).committee.participants();
+        let players = schedule.at(end.unwrap_or(began) + 1).committee.participants();
         let previous = ring.now.as_deref().filter(|_| end.is_some());
         let round = Round::new(chain_id, number, (began, end), previous, players)?;
         ring.round = Some(Arc::new(round));

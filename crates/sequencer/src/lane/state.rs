@@ -8,6 +8,7 @@ use super::{
 use crate::block::Block;
 use crate::committees::Schedule;
 use crate::content::Transaction;
+use crate::limits::HEIGHT_MAX;
 use crate::system::{SYSTEM, System, SystemError};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use proof::lane::{Envelope, KeyRecord, LaneError, Opening, Record};
@@ -511,12 +512,12 @@ impl State {
     /// Reads [`State::encode`]; `schedule` may know later committees. `None` if the bytes are damaged.
     pub fn decode(rules: Arc<Rules>, schedule: &Schedule, bytes: &Bytes) -> Option<Self> {
         let mut rest = bytes.clone();
-        let height = number(&mut rest)?;
+        let height = number(&mut rest).filter(|height| *height <= HEIGHT_MAX)?;
         let known = Known(Arc::new(schedule.until(height)));
         let ring = Ring::decode(rules.chain_id, &known.0, &mut rest)?;
         let mut state = Self { rules, height, ring, known, waiting: BTreeMap::new(), due: Arc::default(), bytes: 0 };
         for _ in 0..count(&mut rest, TARGET_AHEAD_MAX as usize * ENVELOPES_PER_TARGET_MAX)? {
-            let target = number(&mut rest)?;
+            let target = number(&mut rest).filter(|target| *target <= HEIGHT_MAX)?;
             let envelopes = count(&mut rest, ENVELOPES_PER_TARGET_MAX)?;
             let sealed: Option<Vec<_>> = (0..envelopes)
                 .map(|_| Some(Sealed { namespace: number(&mut rest)?, envelope: take(&mut rest)? }))

@@ -11,3 +11,4 @@ mod retention;
 mod sealed;
 mod startup;
 mod submissions;
+mod transfer;

@@ -49,6 +49,7 @@ struct Home {
 struct Town {
     seats: Range<u64>,
     start: State,
+    schedule: Schedule,
     homes: BTreeMap<u64, Home>,
     blocks: Vec<Block>,
     letters: usize,
@@ -62,9 +63,10 @@ impl Town {
         let policies = [(NAMESPACE, LanePolicy::Both)].into();
         let config = Config { period_blocks: PERIOD, policies, dealt: None, randomness: Randomness::System };
         let rules = Arc::new(Rules::new(&config, CHAIN_ID, None, size as usize));
-        let start = State::genesis(rules, Schedule::new(committee, EPOCH_BLOCKS), None);
+        let schedule = Schedule::new(committee, EPOCH_BLOCKS);
+        let start = State::genesis(rules, schedule.clone(), None);
         let (homes, directory) = (BTreeMap::new(), tempfile::tempdir().unwrap());
-        Self { seats, start, homes, blocks: Vec::new(), letters: 0, directory }
+        Self { seats, start, schedule, homes, blocks: Vec::new(), letters: 0, directory }
     }
 
     /// A network of `size`, all running.
@@ -134,7 +136,8 @@ impl Town {
     fn block(&self, announced: Option<Announcement>, envelopes: &[Bytes]) -> Block {
         let home = self.homes.values().next().unwrap();
         let turn = home.desk.turn(&[], [0; 32]).unwrap();
-        let system = System { lane: turn.records(0, 0), committee: announced, ..System::default() };
+        let committees = self.schedule.root_for(self.height() + 1, announced.is_some());
+        let system = System { lane: turn.records(0, 0), committee: announced, committees, ..System::default() };
         let users = (!envelopes.is_empty()).then(|| Entry::new(NAMESPACE, envelopes.iter().cloned()));
         let system = system.encode();
         let protocol = (!system.is_empty()).then(|| Entry::new(SYSTEM, system));
@@ -147,6 +150,7 @@ impl Town {
             home.desk.judge(&[], &block).unwrap();
             home.desk.deliver(&block).unwrap();
         }
+        self.schedule.apply(&block);
         self.blocks.push(block);
     }
 
@@ -544,6 +548,25 @@ fn what_dealers_publish_fits_for_the_largest_committee() {
     // Dealings of the largest committee fit into the blocks of two epochs of the default length.
     let blocks = COMMITTEE_MAX.div_ceil(DEALINGS_PER_BLOCK_MAX) as u64;
     assert!(blocks < protocol::network::EPOCH_BLOCKS_DEFAULT * 2 - 8);
+}
+
+#[test]
+fn a_round_that_began_beyond_every_height_is_no_state() {
+    let schedule = Schedule::new(Committee::new(&validators(0..4), CHAIN_ID).unwrap(), EPOCH_BLOCKS);
+    // Rounds, no keys, and a round with its number, beginning and end, without dealings.
+    let bytes = |[rounds, number, began, end]: [u64; 4]| {
+        let numbers = [number, began, end].map(u64::to_be_bytes).concat();
+        Bytes::from([&rounds.to_be_bytes()[..], &[0, 0, 1], &numbers, &[0; 4]].concat())
+    };
+    let decode = |numbers| Ring::decode(CHAIN_ID, &schedule, &mut bytes(numbers));
+    assert!(decode([1, 1, 8, 0]).is_some());
+    for place in 0..4 {
+        for beyond in [HEIGHT_MAX + 1, u64::MAX] {
+            let mut numbers = [1, 1, 8, 0];
+            numbers[place] = beyond;
+            assert_eq!(decode(numbers), None, "number {place}");
+        }
+    }
 }
 
 proptest::proptest! {
