@@ -1,5 +1,5 @@
 use super::super::actor::{Letter, Task, Tasks};
-use super::super::dealings::Dealings;
+use super::super::dealings::{Asked, Dealings};
 use super::super::desk::Desk;
 use super::super::state::State;
 use super::super::vault::Vault;
@@ -263,6 +263,80 @@ fn a_dealer_who_sends_a_false_share_and_one_who_stays_away_stop_nothing() {
     town.open(6);
     town.agree(0..7);
     town.opens(b"buy");
+}
+
+#[test]
+fn a_dealer_who_sent_nonsense_is_not_heard_again_in_that_round() {
+    let junk = |dealing: &Bytes, kind: usize| -> Bytes {
+        let mut bytes = dealing.to_vec();
+        match kind {
+            0 => bytes.fill(0xff),
+            1 => bytes.truncate(bytes.len() - 1),
+            _ => *bytes.last_mut().unwrap() ^= 1,
+        }
+        bytes.into()
+    };
+    for kind in 0..3 {
+        let mut town = Town::running(4);
+        let (mut sent, mut answers) = (0, 0);
+        let mut way = |from: u64, to: u64, letter: &Letter| match letter {
+            Letter::Dealt { round, dealing } if (from, to) == (3, 1) => {
+                sent += 1;
+                match sent {
+                    1 => Way::Changed(Letter::Dealt { round: *round, dealing: junk(dealing, kind) }),
+                    _ => Way::Arrives,
+                }
+            }
+            Letter::Acknowledged { .. } if (from, to) == (1, 3) => {
+                answers += 1;
+                Way::Arrives
+            }
+            _ => Way::Arrives,
+        };
+        town.reach(EPOCH_BLOCKS, &mut way);
+        assert!(sent > 2, "it was sent again");
+        assert_eq!(answers, 0, "kind {kind}");
+        // The share stands in the dealing, for all to see.
+        town.agree(0..4);
+        town.opens(b"buy");
+    }
+}
+
+#[test]
+fn only_dealers_are_decoded_and_only_what_has_their_length() {
+    let town = Town::running(4);
+    let directory = tempfile::tempdir().unwrap();
+    let mut dealings =
+        Dealings::new(keys(0).consensus.clone(), Vault::new(directory.path().into()), None, Randomness::System);
+    let sent = dealings.follow(0, town.start.ring());
+    let Letter::Dealt { round: 1, dealing } = &sent[0].letter else { panic!("{sent:?}") };
+    let right = dealing.len();
+    assert_eq!(town.start.round().unwrap().dealt_bytes(), right, "what it sends itself");
+    assert_eq!(dealings.ask(&peer(1), 1, right), Ok(Asked::New));
+    assert_eq!(dealings.ask(&peer(1), 2, right), Ok(Asked::Nothing), "another round");
+    for bytes in [0, right, right + 1, DEALING_BYTES_MAX] {
+        assert_eq!(dealings.ask(&peer(9), 1, bytes), Ok(Asked::Nothing), "a stranger");
+    }
+    for (seat, bytes) in [(1, right - 1), (2, right + 1)] {
+        assert!(dealings.ask(&peer(seat), 1, bytes).is_err());
+        assert_eq!(dealings.ask(&peer(seat), 1, right), Ok(Asked::Nothing), "it is not asked again");
+    }
+    assert_eq!(dealings.ask(&peer(3), 1, right), Ok(Asked::New), "others are");
+    assert!(dealings.take_dealt(&peer(3), 1, None).is_err());
+    assert_eq!(dealings.ask(&peer(3), 1, right), Ok(Asked::Nothing));
+    assert_eq!(town.homes[&0].desk.hear(&peer(9), Letter::Dealt { round: 1, dealing: vec![7; right].into() }), Ok(()));
+    let published = Letter::Published { round: 1, dealing: vec![7; 100].into() };
+    assert_eq!(town.homes[&0].desk.hear(&peer(9), published.clone()), Ok(()), "a stranger's is not looked at");
+    assert!(town.homes[&0].desk.hear(&peer(3), published).is_err());
+}
+
+#[test]
+fn a_dealing_longer_than_one_of_the_committee_is_not_decoded() {
+    let (round, good) = a_dealing();
+    let most = SignedLog::max_encode_size(NZU32!(4));
+    assert!(good.len() <= most && most < DEALING_BYTES_MAX);
+    let longer = vec![0; most + 1];
+    assert_eq!(round.check(&longer).map(drop), Err(DealingError::Encoding(most + 1)));
 }
 
 #[test]
