@@ -191,11 +191,10 @@ impl Desk {
             true => Vec::new(),
             false => inner.pool.certificates(tracker.state()),
         };
-        let useful = |evidence: &&Evidence| {
-            let is_liable = tracker.is_outside(&evidence.key) && is_liable(candidate, &evidence.key);
-            tracker.check_evidence_against(evidence, is_liable).is_ok()
-        };
-        let evidence: Vec<_> = inner.evidence.values().filter(useful).take(EVIDENCE_PER_BLOCK_MAX).cloned().collect();
+        // One after the other, as they are judged.
+        let (mut convicted, liable) = (tracker, |key: &VoteKey| is_liable(candidate, key));
+        let counts = |evidence: &&Evidence| convicted.convict(evidence, &liable).is_ok();
+        let evidence: Vec<_> = inner.evidence.values().filter(counts).take(EVIDENCE_PER_BLOCK_MAX).cloned().collect();
         let liable = |both: &&Equivocation| candidate.is_liable(&Offender::Consensus(both.key()));
         let room = EVIDENCE_PER_BLOCK_MAX - evidence.len();
         let equivocations = inner.equivocations.values().filter(liable).take(room).cloned().collect();

@@ -9,6 +9,7 @@ use crate::engine::{CHANNEL_STAKE_VOTES, CHANNELS, network, quota, tracker};
 use crate::equivocation::tests::equivocation;
 use crate::guard::Guard;
 use crate::history::History;
+use crate::limits::EVIDENCE_PER_BLOCK_MAX;
 use crate::system::{Offender, SYSTEM, System};
 use crate::testing::{CHAIN_ID, child, committee, genesis, keys};
 use crate::{Application as _, Config, Limits, OrderOnly, Sequencer, VerifyError};
@@ -241,7 +242,8 @@ impl Stake for Liable {
 
 /// A first block with this in namespace 0.
 fn opening(system: &System) -> Block {
-    child(&genesis(), 1, vec![Entry::new(SYSTEM, system.encode())])
+    let entries = if system.is_empty() { vec![] } else { vec![Entry::new(SYSTEM, system.encode())] };
+    child(&genesis(), 1, entries)
 }
 
 #[test]
@@ -278,19 +280,79 @@ fn found_equivocations_survive_a_restart() {
     assert_eq!(again.collect(&[], genesis().digest(), &Liable).equivocations, [equivocation(3)]);
 }
 
+/// Two votes of a voter that exclude each other, each signed by it.
+fn double_vote(secret: &crate::ffg::VoteSecret) -> Evidence {
+    let domain = super::parameters(CHAIN_ID, genesis().digest(), EPOCH_BLOCKS).domain;
+    let signed = |root: u8| {
+        let (source, target) = ([1; 32].into(), [root; 32].into());
+        let vote = Vote { source: Point { epoch: 0, root: source }, target: Point { epoch: 1, root: target } };
+        SignedVote { vote, witness: Witness::Alone(secret.sign_unguarded(&domain, &vote)) }
+    };
+    Evidence { key: secret.public(), first: signed(2), second: signed(3) }
+}
+
+fn report(desk: &Desk, system: &System, stake: &dyn Stake) -> Result<(), String> {
+    system.encode().iter().try_for_each(|piece| desk.report(piece, stake))
+}
+
+/// Evidence against these seats; the first four are all candidates there are.
+fn accusing(seats: impl IntoIterator<Item = u64>) -> Vec<Evidence> {
+    seats.into_iter().map(|seat| double_vote(&keys(seat).votes)).collect()
+}
+
+#[test]
+fn when_everybody_is_accused_at_once_the_block_leaves_one_to_judge() {
+    let [leader, voter] = [0, 1].map(seat);
+    let all = System { evidence: accusing(0..4), ..System::default() };
+    report(&leader.desk, &all, &none).unwrap();
+    let refused = opening(&all);
+    assert!(voter.desk.judge(&[], &refused, refused.digest(), &none).is_err(), "nobody would be left");
+    let collected = leader.desk.collect(&[], genesis().digest(), &none);
+    assert_eq!(collected.evidence.len(), 3);
+    let block = opening(&collected);
+    voter.desk.judge(&[], &block, block.digest(), &none).unwrap();
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    /// Whatever waits: a leader proposes what the others vote for, and leaves nothing out that they would vote for as well.
+    #[test]
+    fn what_a_leader_collects_is_what_others_take(
+        voters in proptest::collection::btree_set(0_u64..8, 0..8),
+        engine in proptest::collection::btree_set(0_u64..8, 0..8),
+        has_stake in proptest::prelude::any::<bool>(),
+    ) {
+        let [leader, voter] = [0, 1].map(seat);
+        let stake: &dyn Stake = if has_stake { &Liable } else { &none };
+        let pool = System {
+            evidence: accusing(voters),
+            equivocations: engine.into_iter().map(equivocation).collect(),
+            ..System::default()
+        };
+        for piece in pool.encode() {
+            // Some are against nobody who has anything to lose.
+            let _ = leader.desk.report(&piece, stake);
+        }
+        let collected = leader.desk.collect(&[], genesis().digest(), stake);
+        let block = opening(&collected);
+        voter.desk.judge(&[], &block, block.digest(), stake).unwrap();
+        let room = EVIDENCE_PER_BLOCK_MAX - collected.offenders().len();
+        if room > 0 {
+            for piece in &pool.evidence {
+                let mut more = collected.clone();
+                more.evidence.push(piece.clone());
+                let block = opening(&more);
+                proptest::prop_assert!(voter.desk.judge(&[], &block, block.digest(), stake).is_err());
+            }
+        }
+    }
+}
+
 #[test]
 fn who_left_is_convicted_while_it_has_stake_to_lose() {
     let [judge, other] = [0, 1].map(seat);
-    let domain = super::parameters(CHAIN_ID, genesis().digest(), EPOCH_BLOCKS).domain;
-    let secret = &keys(9).votes;
-    let signed = |root: u8| {
-        let vote = Vote {
-            source: Point { epoch: 0, root: [1; 32].into() },
-            target: Point { epoch: 1, root: [root; 32].into() },
-        };
-        SignedVote { vote, witness: Witness::Alone(secret.sign_unguarded(&domain, &vote)) }
-    };
-    let evidence = Evidence { key: secret.public(), first: signed(2), second: signed(3) };
+    let evidence = double_vote(&keys(9).votes);
     let system = System { evidence: vec![evidence], ..System::default() };
     let reported = &system.encode()[0];
     assert!(judge.desk.report(reported, &none).is_err(), "a stranger has nothing to lose");

@@ -156,6 +156,17 @@ impl Tracker {
         Ok(())
     }
 
+    /// Takes a piece of evidence that stands in the next block, behind those that were taken: the rule for judges and proposers.
+    ///
+    /// # Errors
+    /// When it must not stand there; nothing has changed.
+    pub(super) fn convict(&mut self, evidence: &Evidence, liable: &dyn Fn(&VoteKey) -> bool) -> Result<(), JudgeError> {
+        let is_liable = self.is_outside(&evidence.key) && liable(&evidence.key);
+        self.check_evidence_against(evidence, is_liable)?;
+        self.convicted.insert(evidence.key);
+        Ok(())
+    }
+
     /// Whether evidence against `key` would be looked at: it is a candidate, not convicted, and not the last one, whom
     /// nobody would be left to judge.
     pub(super) fn accuses(&self, key: &VoteKey) -> bool {
@@ -193,11 +204,7 @@ impl Tracker {
             return Err(JudgeError::Opening(block.height));
         }
         let mut next = self.clone();
-        for evidence in &system.evidence {
-            let is_liable = next.is_outside(&evidence.key) && liable(&evidence.key);
-            next.check_evidence_against(evidence, is_liable)?;
-            next.convicted.insert(evidence.key);
-        }
+        system.evidence.iter().try_for_each(|evidence| next.convict(evidence, liable))?;
         let outcome = next.advance(block, digest, &system.votes, candidate)?;
         if let Some((number, reason)) = outcome.refused.into_iter().next() {
             return Err(JudgeError::Vote { number, reason });
