@@ -13,8 +13,8 @@ use crate::engine::{self, Setup};
 use crate::evidence::EvidenceLog;
 use crate::fees::{Accounts, Committed, Ledger};
 use crate::ffg::{ParametersError, TrustError};
-use crate::finality::desk::{Desk, REPLAYED_EPOCHS};
-use crate::finality::{KeptCheckpoint, Tracker};
+use crate::finality::desk::{Desk, REPLAYED_EPOCHS, Refused};
+use crate::finality::{Full, KeptCheckpoint, Tracker};
 use crate::guard::Guard;
 use crate::history::{History, HistoryError, LinkPage};
 use crate::intake::{self, TakeError};
@@ -225,6 +225,9 @@ pub enum ReportError {
     /// It proves nothing that could cost anybody anything here.
     #[error("{0}")]
     Refused(String),
+    /// There is no room for it.
+    #[error(transparent)]
+    Full(Full),
     /// It cannot be kept.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -712,7 +715,10 @@ impl Sequencer {
         drop(slot);
         let newest = history.block(self.height())?;
         let newest = newest.ok_or_else(|| ReportError::Refused("no block is final yet".to_owned()))?;
-        core.report(&newest, evidence).map_err(ReportError::Refused)?;
+        core.report(&newest, evidence).map_err(|refused| match refused {
+            Refused::False(reason) => ReportError::Refused(reason),
+            Refused::Full(full) => ReportError::Full(full),
+        })?;
         Ok(core.desk.commit()?)
     }
 

@@ -1,7 +1,8 @@
 //! Desks of one committee over chains made by hand, and a network with a validator that votes twice.
 
 use super::actor::Message;
-use super::desk::{Desk, Stake};
+use super::desk::{Desk, Refused, Stake};
+use super::waiting::Full;
 use super::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError, Link, Tracker};
 use crate::block::Block;
 use crate::content::Entry;
@@ -16,7 +17,7 @@ use crate::{Application as _, Config, Limits, OrderOnly, Sequencer, VerifyError}
 use commonware_p2p::{Recipients, Sender as _};
 use commonware_runtime::{IoBuf, Quota, Runner as _};
 use commonware_utils::{NZU32, NZUsize};
-use proof::checkpoint::{Evidence, Point, SignedVote, Vote, Witness};
+use proof::checkpoint::{Evidence, Point, SignedVote, Signers, Vote, Witness};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -291,7 +292,7 @@ fn double_vote(secret: &crate::ffg::VoteSecret) -> Evidence {
     Evidence { key: secret.public(), first: signed(2), second: signed(3) }
 }
 
-fn report(desk: &Desk, system: &System, stake: &dyn Stake) -> Result<(), String> {
+fn report(desk: &Desk, system: &System, stake: &dyn Stake) -> Result<(), Refused> {
     system.encode().iter().try_for_each(|piece| desk.report(piece, stake))
 }
 
@@ -347,6 +348,95 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn evidence_is_refused_when_there_is_no_room_and_taken_again_when_there_is() {
+    const ROOM: usize = 6;
+    let directory = tempfile::tempdir().unwrap();
+    let history = Arc::new(History::open(&directory.path().join("history.redb")).unwrap());
+    let tracker = Tracker::genesis(&committee(), &genesis(), EPOCH_BLOCKS).unwrap();
+    let desk = Desk::with_room(keys(0).votes.clone(), tracker, history, ROOM).unwrap();
+    let both = |seat: u64| System { equivocations: vec![equivocation(seat)], ..System::default() };
+    for seat in 0..ROOM as u64 {
+        report(&desk, &both(seat), &Liable).unwrap();
+    }
+    let one_more = both(ROOM as u64);
+    assert_eq!(report(&desk, &one_more, &Liable), Err(Refused::Full(Full(ROOM))));
+    assert_eq!(report(&desk, &both(5), &Liable), Ok(()), "that one is kept");
+    let other_kind = System { evidence: accusing([1]), ..System::default() };
+    assert_eq!(report(&desk, &other_kind, &Liable), Ok(()), "each kind has its own room");
+    desk.commit().unwrap();
+    assert_eq!(desk.history().equivocations(usize::MAX).unwrap().len(), ROOM, "all on the disk");
+    // Nobody has stake to lose after this block, so nothing of it is of use.
+    desk.deliver(&child(&genesis(), 1, vec![]), &none).unwrap();
+    assert_eq!(report(&desk, &one_more, &Liable), Ok(()));
+}
+
+#[test]
+fn what_peers_send_about_strangers_takes_no_room_from_what_costs_somebody() {
+    let [desk, _] = [0, 1].map(seat).map(|seat| seat.desk);
+    for seat in 100..180 {
+        desk.hear(Message::Equivocation(Box::new(equivocation(seat)))).unwrap();
+        if seat < 120 {
+            desk.hear(Message::Evidence(Box::new(double_vote(&keys(seat).votes)))).unwrap();
+        }
+    }
+    let system = System { evidence: accusing([2]), equivocations: vec![equivocation(3)], ..System::default() };
+    report(&desk, &system, &Liable).unwrap();
+    let collected = desk.collect(&[], genesis().digest(), &Liable);
+    assert!(collected.offenders().contains(&Offender::Vote(*keys(2).votes.public().bytes())));
+    desk.hear(Message::Evidence(Box::new(double_vote(&keys(1).votes)))).unwrap();
+    let block = child(&genesis(), 1, vec![]);
+    desk.deliver(&block, &none).unwrap();
+    let collected = desk.collect(&[], block.digest(), &Liable);
+    let expected: std::collections::BTreeSet<_> = [1, 2].map(|seat| *keys(seat).votes.public().bytes()).into();
+    assert_eq!(
+        collected.evidence.iter().map(|piece| *piece.key.bytes()).collect::<std::collections::BTreeSet<_>>(),
+        expected
+    );
+    assert!(collected.equivocations.is_empty(), "nobody had stake to lose");
+}
+
+#[test]
+fn false_evidence_is_refused_whoever_sends_it() {
+    let desk = seat(0).desk;
+    let mut forged = double_vote(&keys(2).votes);
+    forged.key = keys(3).votes.public();
+    let reported = report(&desk, &System { evidence: vec![forged.clone()], ..System::default() }, &Liable);
+    assert!(matches!(reported, Err(Refused::False(_))), "{reported:?}");
+    assert!(desk.hear(Message::Evidence(Box::new(forged))).is_err());
+    let mut bytes = equivocation(2).encode();
+    bytes[..32].copy_from_slice(&equivocation(3).key());
+    let framed = crate::equivocation::Equivocation::decode(&bytes).unwrap();
+    let reported = report(&desk, &System { equivocations: vec![framed.clone()], ..System::default() }, &Liable);
+    assert!(matches!(reported, Err(Refused::False(_))), "{reported:?}");
+    assert!(desk.hear(Message::Equivocation(Box::new(framed))).is_err());
+    assert!(desk.collect(&[], genesis().digest(), &Liable).is_empty());
+}
+
+#[test]
+fn evidence_whose_signers_nobody_can_tell_any_more_makes_room_for_another_piece() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = Arc::new(History::open(&directory.path().join("history.redb")).unwrap());
+    let new = double_vote(&keys(3).votes);
+    let mut old = new.clone();
+    let Witness::Alone(signature) = old.first.witness else { panic!("{old:?}") };
+    // As a detector makes it of a certificate, of an electorate that is not known any more.
+    let mut signers = Signers::none(4);
+    signers.insert(3);
+    old.first.witness = Witness::Aggregate { electorate: [7; 32].into(), signers, signature };
+    history.put_evidence(*old.key.bytes(), old.encode().into());
+    history.commit().unwrap();
+    let tracker = Tracker::genesis(&committee(), &genesis(), EPOCH_BLOCKS).unwrap();
+    let desk = Desk::new(keys(0).votes.clone(), tracker, history).unwrap();
+    assert!(desk.collect(&[], genesis().digest(), &none).is_empty());
+    let block = child(&genesis(), 1, vec![]);
+    desk.deliver(&block, &none).unwrap();
+    desk.hear(Message::Evidence(Box::new(new.clone()))).unwrap();
+    assert_eq!(desk.collect(&[], block.digest(), &none).evidence, std::slice::from_ref(&new));
+    desk.commit().unwrap();
+    assert_eq!(desk.history().evidence(9).unwrap(), [new]);
 }
 
 #[test]

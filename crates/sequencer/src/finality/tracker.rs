@@ -12,7 +12,9 @@ use crate::equivocation::EquivocationError;
 use crate::ffg::{ApplyError, Input, Leak, Outcome, Parameters, ParametersError, State, TrustError, VoteError};
 use crate::system::{System, SystemError};
 use alloy_primitives::{B256, U256, keccak256};
-use proof::checkpoint::{Domain, Electorate, Evidence, EvidenceError, Point, Validator, ValidatorSet, VoteKey};
+use proof::checkpoint::{
+    Domain, Electorate, Evidence, EvidenceError, Point, Validator, ValidatorSet, VoteKey, Witness,
+};
 use protocol::api::{CheckpointName, StakeFinality};
 use std::collections::BTreeSet;
 
@@ -165,6 +167,14 @@ impl Tracker {
         self.check_evidence_against(evidence, is_liable)?;
         self.convicted.insert(evidence.key);
         Ok(())
+    }
+
+    /// Whether everything is known that it takes to judge the signatures of a piece of evidence.
+    pub(super) fn knows_signers(&self, evidence: &Evidence) -> bool {
+        [&evidence.first, &evidence.second].into_iter().all(|signed| match &signed.witness {
+            Witness::Alone(_) => true,
+            Witness::Aggregate { electorate, .. } => self.electorate(electorate).is_some(),
+        })
     }
 
     /// Whether evidence against `key` would be looked at: it is a candidate, not convicted, and not the last one, whom
