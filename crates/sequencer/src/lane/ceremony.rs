@@ -15,6 +15,7 @@
 //! Based Cryptosystems" (1999), the variant that they call Joint-Feldman; Desmedt and Jajodia, "Redistributing secret
 //! shares to new access structures and its applications" (1997).
 
+use super::dealings::RESEND_BLOCKS;
 use super::secret::{DecodeUnit as _, Sharing};
 use crate::committees::Schedule;
 use crate::limits::COMMITTEE_MAX;
@@ -44,6 +45,8 @@ pub const DEALINGS_PER_BLOCK_MAX: usize = 8;
 const POINT_BYTES: usize = LANE_KEY_BYTES;
 /// Bytes of a share: a scalar.
 const SHARE_BYTES: usize = 32;
+/// Blocks until a message is answered, or shows in a block: some are proposed and not yet final when it is sent, and when it arrives.
+pub(super) const HOP_BLOCKS: u64 = 3;
 /// Domain of everything that is signed in a round.
 const DOMAIN: &[u8] = b"kumo/lane/dkg/v1/";
 
@@ -121,6 +124,17 @@ impl Key {
             members: self.members().iter().map(member).collect(),
         }
     }
+}
+
+/// Fewest blocks of an epoch with which `validators` hand the key to another committee in time, although one of its members is
+/// away, so that they wait for half of the round, and although what they publish then is lost once.
+///
+/// Each half is an epoch less a block: the first one must have time for a share, its acknowledgement, and the block after which it is noticed, the
+/// other one for what is published twice, and for as many blocks as the dealings of a quorum take.
+pub fn epoch_blocks_min(validators: usize) -> u64 {
+    let blocks = quorum(validators).div_ceil(DEALINGS_PER_BLOCK_MAX) as u64;
+    let (first, second) = (2 * HOP_BLOCKS + 1, RESEND_BLOCKS + HOP_BLOCKS + blocks);
+    1 + first.max(second)
 }
 
 fn quorum(members: usize) -> usize {

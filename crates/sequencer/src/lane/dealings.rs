@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 /// Blocks after which a share is sent again that was not acknowledged, and a dealing that stands in no block.
-const RESEND_BLOCKS: u64 = 2;
+pub(super) const RESEND_BLOCKS: u64 = 2;
 /// Blocks that a dealer waits for all acknowledgements, when a new key is made; half of the round when one is handed over.
 const PATIENCE_BLOCKS: u64 = 8;
 
