@@ -75,7 +75,7 @@ pub(crate) enum Asked {
     /// It is of no use.
     Nothing,
     /// It was taken before: the answer again.
-    Again(Task),
+    Again(Box<Task>),
     /// Decode it and give it to [`Dealings::take_dealt`].
     New,
 }
@@ -307,7 +307,7 @@ impl Dealings {
         };
         let Some(dealt) = &current.dealt else { return Ok(Asked::Nothing) };
         if let Some(acknowledgement) = dealt.acknowledged.get(peer) {
-            return Ok(Asked::Again(acknowledged(peer, round, acknowledgement)));
+            return Ok(Asked::Again(Box::new(acknowledged(peer, round, acknowledgement))));
         }
         if current.dealers.position(peer).is_none() || current.deceivers.contains(peer) {
             return Ok(Asked::Nothing);

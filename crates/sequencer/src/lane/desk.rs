@@ -291,7 +291,7 @@ impl Desk {
         let asked = self.dealings.lock().ask(dealer, round, dealing.len())?;
         let answer = match asked {
             Asked::Nothing => None,
-            Asked::Again(answer) => Some(answer),
+            Asked::Again(answer) => Some(*answer),
             Asked::New => {
                 // Without the lock, which proposals need.
                 let decoded = decode_dealt(dealing);
