@@ -9,6 +9,7 @@ use crate::application::Application;
 use crate::block::{Block, Header};
 use crate::committee::Committee;
 use crate::committees::{Candidates, Committees, Schedule};
+use crate::dissemination::Division;
 use crate::engine::{self, Setup};
 use crate::evidence::EvidenceLog;
 use crate::fees::{Accounts, Committed, Ledger};
@@ -532,7 +533,8 @@ pub(crate) fn prepare(
     let height = catch_up(&core, &history)?;
     open_journal(&core, &journal, digest, writer)?;
     let (prefix, retention) = (String::new(), limits.retention);
-    let setup = Setup { core, history, evidence, genesis, prefix, guard, retention };
+    let division = Division::default();
+    let setup = Setup { core, history, evidence, genesis, prefix, guard, retention, division };
     Ok(Prepared { lock, setup, height })
 }
 
@@ -549,6 +551,19 @@ pub(crate) fn finalized(
         return Err(FinalizedError::Pruned { height, oldest: history.oldest() });
     }
     Ok(blocks)
+}
+
+/// The header of a block with its certificate, if it is not above `newest`.
+pub(crate) fn certified_header(
+    history: &History,
+    height: u64,
+    newest: u64,
+) -> Result<Option<(Header, Bytes)>, FinalizedError> {
+    if !(1..=newest).contains(&height) {
+        return Ok(None);
+    }
+    let (header, certificate) = (history.header(height)?, history.certificate(height)?);
+    Ok(header.zip(certificate).map(|(header, certificate)| (header, certificate.encode())))
 }
 
 /// What a panic said.
@@ -764,11 +779,7 @@ impl Sequencer {
     /// yet, and for genesis. Reads the disk.
     pub fn header(&self, height: u64) -> Result<Option<(Header, Bytes)>, FinalizedError> {
         let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
-        if !(1..=self.height()).contains(&height) {
-            return Ok(None);
-        }
-        let (header, certificate) = (history.header(height)?, history.certificate(height)?);
-        Ok(header.zip(certificate).map(|(header, certificate)| (header, certificate.encode())))
+        certified_header(&history, height, self.height())
     }
 
     /// The height from which on every final block is kept; 0 if this validator has stopped.
