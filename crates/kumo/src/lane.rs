@@ -8,8 +8,8 @@ use crate::seam::SETTLEMENT;
 use eyre::{Context, Result, ensure, eyre};
 use proof::lane::{LaneKey, Record};
 use protocol::api::{LaneAttempt, LaneState, SharedKey, SharedKeyProof};
-use protocol::network::{LANE_POLICIES_MAX, Lane, LanePolicy, Network, Validator};
-use sequencer::lane::{Config, DEALER, DKG, Dealt, LaneStatus, Randomness, Secret, Sharing};
+use protocol::network::{EPOCH_BLOCKS_DEFAULT, LANE_POLICIES_MAX, Lane, LanePolicy, Network, Validator};
+use sequencer::lane::{Config, DEALER, DKG, Dealt, LaneStatus, Randomness, Secret, Sharing, epoch_blocks_min};
 use sequencer::{Committee, FinalizedError, Sequencer, ValidatorKeys};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -79,6 +79,21 @@ pub fn create(
     }
 }
 
+/// Whether validators that make the key together have the time to hand it to another committee.
+///
+/// # Errors
+/// When epochs are too short for it.
+pub fn check_epochs(maker: KeyMaker, validators: usize, epoch_blocks: u64) -> Result<()> {
+    let fewest = epoch_blocks_min(validators);
+    ensure!(
+        maker == KeyMaker::Dealer || epoch_blocks >= fewest,
+        "epochs of {epoch_blocks} blocks are too short for a lane key that validators make together ({DKG}): {validators} of \
+         them hand it to another committee in time with {fewest} blocks or more; otherwise the lane would close, and drop \
+         what waits, whenever the committee changes"
+    );
+    Ok(())
+}
+
 fn deal(state: &Path, validators: &[Validator], chain_id: u64, policies: BTreeMap<u64, LanePolicy>) -> Result<Lane> {
     let count =
         NonZeroU32::new(validators.len() as u32).ok_or_else(|| eyre!("a network has at least one validator"))?;
@@ -135,6 +150,8 @@ pub fn config(network: &Network, committee: &Committee, keys: &ValidatorKeys, di
             sharing.is_empty() && key.is_empty(),
             "lane.sharing and lane.key are {DKG:?}'s to make: leave them empty"
         );
+        let epoch_blocks = network.genesis.as_ref().map_or(EPOCH_BLOCKS_DEFAULT, |genesis| genesis.epoch_blocks);
+        check_epochs(KeyMaker::Dkg, network.validators.len(), epoch_blocks)?;
         return Ok(Some(config(None)));
     }
     let commitment = hex::decode(sharing).wrap_err("lane.sharing is not hex")?;
@@ -186,6 +203,15 @@ fn proof_of(sequencer: &Sequencer, height: u64) -> Result<Option<SharedKeyProof>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn epochs_too_short_to_hand_the_key_over_are_refused_where_validators_make_it() {
+        let error = check_epochs(KeyMaker::Dkg, 4, 7).unwrap_err().to_string();
+        assert!(error.contains("7 blocks") && error.contains("with 8 blocks or more"), "{error}");
+        check_epochs(KeyMaker::Dkg, 4, 8).unwrap();
+        assert!(check_epochs(KeyMaker::Dkg, 24, 8).is_err());
+        check_epochs(KeyMaker::Dealer, 4, 2).unwrap();
+    }
 
     #[test]
     fn a_policy_is_a_namespace_and_a_word() {

@@ -27,6 +27,7 @@ mod message;
 mod tests;
 
 pub(crate) use actor::open;
+pub(crate) use message::head_of_part;
 
 use crate::limits::MESSAGE_BYTES_MAX;
 use proof::shard::{DATA_SHARDS_MAX, EXPANSION};
@@ -35,6 +36,22 @@ use proof::shard::{DATA_SHARDS_MAX, EXPANSION};
 const VALIDATORS_MIN: usize = 10;
 /// Payloads with fewer bytes are sent whole: their shards would be fewer than validators, or take more than they save.
 const PAYLOAD_BYTES_MIN: usize = 64 * 1024;
+
+/// When blocks go in shards: the same for all validators of a network, as each takes only those of blocks that go so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// Committees of fewer validators are sent whole blocks.
+    pub validators_min: usize,
+    /// Payloads of fewer bytes are sent whole.
+    pub payload_bytes_min: usize,
+}
+
+impl Default for Division {
+    /// What networks do.
+    fn default() -> Self {
+        Self { validators_min: VALIDATORS_MIN, payload_bytes_min: PAYLOAD_BYTES_MIN }
+    }
+}
 
 /// Shards of one member are at most as many as the smallest such committee makes them, and one.
 const PART_SHARDS_MAX: usize = (DATA_SHARDS_MAX * EXPANSION) as usize / VALIDATORS_MIN + 1;

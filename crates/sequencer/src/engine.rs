@@ -23,7 +23,7 @@ pub(crate) use epochs::Track;
 
 use crate::archive::{BlockArchive, CertificateArchive};
 use crate::block::Block;
-use crate::dissemination;
+use crate::dissemination::{self, Division};
 use crate::evidence::EvidenceLog;
 use crate::finality::actor::{self, VOTE_MESSAGE_BYTES_MAX};
 use crate::guard::Guard;
@@ -100,7 +100,7 @@ const FETCH_RETRY: Duration = Duration::from_millis(50);
 const CHANNEL_VOTES: u64 = 0;
 const CHANNEL_CERTIFICATES: u64 = 1;
 const CHANNEL_RESOLVER: u64 = 2;
-const CHANNEL_BLOCKS: u64 = 3;
+pub(crate) const CHANNEL_BLOCKS: u64 = 3;
 const CHANNEL_BACKFILL: u64 = 4;
 const CHANNEL_SUBMISSIONS: u64 = 5;
 pub(crate) const CHANNEL_STAKE_VOTES: u64 = 6;
@@ -179,6 +179,7 @@ pub(crate) struct Setup {
     pub guard: Arc<Guard>,
     /// How long blocks are kept; `None` for ever.
     pub retention: Option<Duration>,
+    pub division: Division,
 }
 
 /// Hands final blocks from the engine to [`deliver_all`].
@@ -297,7 +298,7 @@ where
 {
     let Links { channels, peers, peers_max, blocker, track } = links;
     let [votes, certificates, fetches, blocks, backfill, (offers, offered), stake_votes, shares] = channels;
-    let Setup { core, history, evidence, genesis, prefix, blocks: directory, guard, retention } = setup;
+    let Setup { core, history, evidence, genesis, prefix, blocks: directory, guard, retention, division } = setup;
     let context = Logged::open(context, &prefix, directory).await?;
     let public_key = core.keys.consensus.public_key();
     let schemes = Schemes::new(core.committees.clone(), core.keys.clone());
@@ -358,7 +359,7 @@ where
     );
 
     let (block_sender, block_receiver, dissemination) =
-        dissemination::open(context.child("dissemination"), &core, blocks);
+        dissemination::open(context.child("dissemination"), &core, division, blocks);
     let (final_blocks, deliveries) = mpsc::channel(2 * DELIVERIES_MAX.get());
     let deliverer = core.clone();
     let delivery = context.child("delivery").spawn(move |context| deliver_all(context, deliverer, deliveries));

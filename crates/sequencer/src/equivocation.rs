@@ -169,9 +169,14 @@ pub(crate) mod tests {
         ]
     }
 
-    /// A contradiction of this seat.
+    /// A contradiction of this seat, also of one beyond the committee.
     pub(crate) fn equivocation(seat: u64) -> Equivocation {
-        Equivocation::of(&keys(seat).consensus.public_key(), &activities(seat)[1]).unwrap()
+        let secret = keys(seat).consensus;
+        let key = secret.public_key();
+        let alone = [key.clone()].into_iter().try_collect().unwrap();
+        let signer = Scheme::signer(&namespace(CHAIN_ID), alone, secret).unwrap();
+        let [first, second] = fork().map(|proposal| Finalize::sign(&signer, proposal).unwrap());
+        Equivocation::of(&key, &Activity::ConflictingFinalize(ConflictingFinalize::new(first, second))).unwrap()
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! history compute the same from the same blocks. `desk` adds what only a validator has: the state after blocks that
 //! are not final yet, waiting votes, its own vote, evidence. `actor` carries votes between validators. `kept` is how a
 //! checkpoint is kept, so that this node after a crash, or another one, goes on from it; `links` adds up votes for those who
-//! follow by signatures alone.
+//! follow by signatures alone; `waiting` bounds the evidence that no block has yet.
 //!
 //! ```text
 //!  final block ──▶ Tracker ──▶ checkpoint opened ──▶ kept          peers ──▶ actor ──▶ Pool, Detector
@@ -22,10 +22,12 @@ pub(crate) mod desk;
 mod kept;
 mod links;
 mod tracker;
+mod waiting;
 
 pub use kept::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError};
 pub use links::{Link, LinkError};
 pub use tracker::{Applied, EVIDENCE_SECONDS, JudgeError, Tracker, UNBONDING_SECONDS, parameters};
+pub use waiting::Full;
 
 #[cfg(test)]
 mod tests;

@@ -393,14 +393,14 @@ impl History {
         read().map_err(|error| self.read_error(&error))?.into_iter().map(decode).collect()
     }
 
-    /// Buffers evidence against a voter; the first one is kept.
+    /// Buffers evidence against a voter, in place of what there may be against it.
     pub fn put_evidence(&self, key: [u8; KEY_BYTES], encoded: Bytes) {
-        self.state.lock().pending.evidence.entry(key).or_insert(encoded);
+        self.state.lock().pending.evidence.insert(key, encoded);
     }
 
-    /// Buffers the equivocation of a consensus key; the first one is kept.
+    /// Buffers the equivocation of a consensus key, in place of what there may be of it.
     pub fn put_equivocation(&self, key: [u8; CONSENSUS_KEY_BYTES], encoded: Bytes) {
-        self.state.lock().pending.equivocations.entry(key).or_insert(encoded);
+        self.state.lock().pending.equivocations.insert(key, encoded);
     }
 
     /// The checkpoint of an epoch, if it is kept.
@@ -461,13 +461,13 @@ impl History {
         state.pending.checkpoints.retain(|epoch, _| !pending.checkpoints.contains_key(epoch));
         state.pending.announcements.retain(|height| !pending.announcements.contains(height));
         state.pending.candidates.retain(|epoch, _| !pending.candidates.contains_key(epoch));
-        state.pending.evidence.retain(|key, _| !pending.evidence.contains_key(key));
+        state.pending.evidence.retain(|key, encoded| pending.evidence.get(key) != Some(encoded));
         if state.pending.lane == pending.lane {
             state.pending.lane = None;
         }
         // A link may have grown meanwhile.
         state.pending.links.retain(|epoch, link| pending.links.get(epoch) != Some(link));
-        state.pending.equivocations.retain(|key, _| !pending.equivocations.contains_key(key));
+        state.pending.equivocations.retain(|key, encoded| pending.equivocations.get(key) != Some(encoded));
         Ok(())
     }
 
@@ -741,7 +741,7 @@ fn write_links(
     Ok(())
 }
 
-/// Adds evidence against keys of which there is none.
+/// Puts evidence in place of what there is against the same keys.
 fn write_evidence<const N: usize>(
     transaction: &WriteTransaction,
     definition: TableDefinition<[u8; N], &[u8]>,
@@ -752,9 +752,7 @@ fn write_evidence<const N: usize>(
     }
     let mut table = transaction.open_table(definition)?;
     for (key, encoded) in evidence {
-        if table.get(key)?.is_none() {
-            table.insert(key, encoded.as_ref())?;
-        }
+        table.insert(key, encoded.as_ref())?;
     }
     Ok(())
 }

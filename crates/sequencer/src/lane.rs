@@ -34,7 +34,7 @@ pub(crate) mod state;
 mod tests;
 pub(crate) mod vault;
 
-pub use ceremony::{DEALINGS_PER_BLOCK_MAX, DealingError};
+pub use ceremony::{DEALINGS_PER_BLOCK_MAX, DealingError, epoch_blocks_min};
 pub use dealings::Randomness;
 pub use secret::{DEALER, DKG, Dealt, Secret, SecretError, Sharing};
 pub use state::Fault;

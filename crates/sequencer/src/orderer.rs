@@ -13,7 +13,7 @@ use crate::content::{Content, Entry};
 use crate::engine::DELIVERIES_MAX;
 use crate::fees::Ledger;
 use crate::finality::JudgeError;
-use crate::finality::desk::{Desk, Stake};
+use crate::finality::desk::{Desk, Refused, Stake};
 use crate::keys::ValidatorKeys;
 use crate::lane::desk::{Desk as LaneDesk, Judged, Turn};
 use crate::lane::{Fault, Front};
@@ -359,7 +359,7 @@ impl Core {
     }
 
     /// Takes evidence from outside; `newest` is the newest final block.
-    pub fn report(&self, newest: &Block, evidence: &[u8]) -> Result<(), String> {
+    pub fn report(&self, newest: &Block, evidence: &[u8]) -> Result<(), Refused> {
         self.desk.report(evidence, &self.stake_after(newest))
     }
 

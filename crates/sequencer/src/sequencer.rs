@@ -10,12 +10,13 @@ use crate::block::{Block, Header};
 use crate::committee::Committee;
 use crate::committees::{Candidates, Committees, Schedule};
 use crate::disk;
+use crate::dissemination::Division;
 use crate::engine::{self, Setup};
 use crate::evidence::EvidenceLog;
 use crate::fees::{Accounts, Committed, Ledger};
 use crate::ffg::{ParametersError, TrustError};
-use crate::finality::desk::{Desk, REPLAYED_EPOCHS};
-use crate::finality::{KeptCheckpoint, Tracker};
+use crate::finality::desk::{Desk, REPLAYED_EPOCHS, Refused};
+use crate::finality::{Full, KeptCheckpoint, Tracker};
 use crate::guard::Guard;
 use crate::history::{History, HistoryError, LinkPage};
 use crate::intake::{self, TakeError};
@@ -226,6 +227,9 @@ pub enum ReportError {
     /// It proves nothing that could cost anybody anything here.
     #[error("{0}")]
     Refused(String),
+    /// There is no room for it.
+    #[error(transparent)]
+    Full(Full),
     /// It cannot be kept.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -530,7 +534,8 @@ pub(crate) fn prepare(
     let height = catch_up(&core, &history)?;
     open_journal(&core, &journal, digest, writer)?;
     let (prefix, retention, blocks) = (String::new(), limits.retention, Some(directory.join("blocks")));
-    let setup = Setup { core, history, evidence, genesis, prefix, blocks, guard, retention };
+    let division = Division::default();
+    let setup = Setup { core, history, evidence, genesis, prefix, blocks, guard, retention, division };
     Ok(Prepared { lock, setup, height })
 }
 
@@ -547,6 +552,19 @@ pub(crate) fn finalized(
         return Err(FinalizedError::Pruned { height, oldest: history.oldest() });
     }
     Ok(blocks)
+}
+
+/// The header of a block with its certificate, if it is not above `newest`.
+pub(crate) fn certified_header(
+    history: &History,
+    height: u64,
+    newest: u64,
+) -> Result<Option<(Header, Bytes)>, FinalizedError> {
+    if !(1..=newest).contains(&height) {
+        return Ok(None);
+    }
+    let (header, certificate) = (history.header(height)?, history.certificate(height)?);
+    Ok(header.zip(certificate).map(|(header, certificate)| (header, certificate.encode())))
 }
 
 /// What a panic said.
@@ -718,7 +736,10 @@ impl Sequencer {
         drop(slot);
         let newest = history.block(self.height())?;
         let newest = newest.ok_or_else(|| ReportError::Refused("no block is final yet".to_owned()))?;
-        core.report(&newest, evidence).map_err(ReportError::Refused)?;
+        core.report(&newest, evidence).map_err(|refused| match refused {
+            Refused::False(reason) => ReportError::Refused(reason),
+            Refused::Full(full) => ReportError::Full(full),
+        })?;
         Ok(core.desk.commit()?)
     }
 
@@ -764,11 +785,7 @@ impl Sequencer {
     /// yet, and for genesis. Reads the disk.
     pub fn header(&self, height: u64) -> Result<Option<(Header, Bytes)>, FinalizedError> {
         let history = self.0.slot.read().as_ref().ok_or(FinalizedError::Stopped)?.history.clone();
-        if !(1..=self.height()).contains(&height) {
-            return Ok(None);
-        }
-        let (header, certificate) = (history.header(height)?, history.certificate(height)?);
-        Ok(header.zip(certificate).map(|(header, certificate)| (header, certificate.encode())))
+        certified_header(&history, height, self.height())
     }
 
     /// The height from which on every final block is kept; 0 if this validator has stopped.

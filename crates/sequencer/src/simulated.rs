@@ -7,7 +7,8 @@
 //! Only for simulations and tests.
 
 use crate::application::Application;
-use crate::block::Block;
+use crate::block::{Block, Header};
+use crate::dissemination;
 use crate::engine::{self, Links, Setup};
 use crate::finality::actor::Message;
 use crate::guard::{Guard, Refused};
@@ -17,7 +18,7 @@ use crate::lane::LaneStatus;
 use crate::lane::actor::shared_target;
 use crate::mempool::SubmitError;
 use crate::orderer::Core;
-use crate::sequencer::{Config, FinalizedError, Prepared, StartError, finalized, prepare};
+use crate::sequencer::{Config, FinalizedError, Prepared, StartError, certified_header, finalized, prepare};
 use crate::submission::{Lifetime, Receipt, Submission, Writer};
 use bytes::Bytes;
 use commonware_cryptography::ed25519;
@@ -28,6 +29,8 @@ use protocol::api::{CertifiedBlock, StakeFinality, SubmissionStatus};
 use rand_core::CryptoRng;
 use std::fs::File;
 use std::sync::Arc;
+
+pub use crate::dissemination::Division;
 
 /// How many channels there are between two validators.
 pub const CHANNELS: usize = engine::CHANNELS.len();
@@ -40,6 +43,20 @@ pub fn channels() -> [(u64, Quota); CHANNELS] {
 /// The target of a share of an opening in the encrypted lane, if that is what a message on a channel is.
 pub fn released(channel: u64, message: &[u8]) -> Option<u64> {
     (channel == engine::CHANNEL_LANE).then(|| shared_target(message)).flatten()
+}
+
+/// The head of the block that a message on a channel has shards of, if it has.
+pub fn head_of_part(channel: u64, message: &[u8]) -> Option<&[u8]> {
+    if channel == engine::CHANNEL_BLOCKS { dissemination::head_of_part(message) } else { None }
+}
+
+/// What a simulation chooses for a validator.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// Begins the names of the engine's files, as validators of one simulation share a disk.
+    pub prefix: String,
+    /// When blocks go in shards.
+    pub division: Division,
 }
 
 /// The channel on which validators send each other votes on checkpoints.
@@ -61,12 +78,11 @@ pub struct Validator {
 }
 
 impl Validator {
-    /// Opens the directory and starts the actors. `prefix` begins the names of the engine's files, as validators of one
-    /// simulation share a disk. Where to listen does not matter.
+    /// Opens the directory and starts the actors. Where to listen does not matter.
     pub async fn start<E, S, R, P, B>(
         context: E,
         config: Config,
-        prefix: &str,
+        Setting { prefix, division }: Setting,
         application: Arc<dyn Application>,
         channels: [(S, R); CHANNELS],
         peers: P,
@@ -81,7 +97,7 @@ impl Validator {
     {
         let Prepared { lock, setup, .. } = prepare(config, application, Writer::Caller, || Ok(()))?;
         // All that the engine keeps is on the simulated disk.
-        let setup = Setup { prefix: prefix.to_owned(), blocks: None, ..setup };
+        let setup = Setup { prefix, blocks: None, division, ..setup };
         let (core, history) = (setup.core.clone(), setup.history.clone());
         // Who is connected to whom is the simulation's to decide.
         let track = Box::new(|_: &_| ());
@@ -132,6 +148,16 @@ impl Validator {
     /// As [`Sequencer::block`](crate::Sequencer::block), without the proof.
     pub fn block(&self, height: u64) -> Result<Option<Block>, FinalizedError> {
         Ok(self.history.block(height)?)
+    }
+
+    /// As [`Sequencer::oldest`](crate::Sequencer::oldest).
+    pub fn oldest(&self) -> u64 {
+        self.history.oldest()
+    }
+
+    /// As [`Sequencer::header`](crate::Sequencer::header), with the encoded certificate.
+    pub fn header(&self, height: u64) -> Result<Option<(Header, Bytes)>, FinalizedError> {
+        certified_header(&self.history, height, self.height())
     }
 
     /// As [`Sequencer::links`](crate::Sequencer::links).

@@ -34,6 +34,9 @@ pub enum Invariant {
     /// What an honest validator has acknowledged becomes final or expires, whatever happens to that validator, and nothing
     /// is final after it expired.
     AcknowledgedIsIncluded,
+    /// An honest validator serves every final block, or says that it is pruned, from which height on it keeps them, and serves
+    /// its header; it prunes nothing younger than the window, and none of the newest blocks.
+    ServedOrPruned,
     /// Whatever a validator finds on its disk, it starts.
     StartsAgain,
     /// No input, order or fault makes the code panic.
@@ -42,7 +45,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::OneBlockPerHeight,
         Self::EveryBlockOnce,
         Self::CertifiedWhenServed,
@@ -56,6 +59,7 @@ impl Invariant {
         Self::OneLaneKey,
         Self::Progress,
         Self::AcknowledgedIsIncluded,
+        Self::ServedOrPruned,
         Self::StartsAgain,
         Self::NoPanic,
     ];
@@ -76,6 +80,7 @@ impl Invariant {
             Self::OneLaneKey => "one-lane-key",
             Self::Progress => "progress",
             Self::AcknowledgedIsIncluded => "acknowledged-is-included",
+            Self::ServedOrPruned => "served-or-pruned",
             Self::StartsAgain => "starts-again",
             Self::NoPanic => "no-panic",
         }

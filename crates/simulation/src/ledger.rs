@@ -10,6 +10,7 @@ use proof::lane::KeyRecord;
 use proof::namespace::NamespaceProof;
 use protocol::api::CheckpointName;
 use protocol::network::Validator;
+use sequencer::committees::Schedule;
 use sequencer::lane::Front;
 use sequencer::{Application, Block, Entry, Hash, Offender, Proposal, Propose, SYSTEM, System, transaction_hash};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,10 @@ pub(crate) type Broken = (Invariant, String);
 #[derive(Default)]
 pub(crate) struct Chronicle {
     digests: BTreeMap<u64, [u8; 32]>,
+    /// Committees by these blocks.
+    schedule: Option<Schedule>,
+    /// Heads of blocks that honest validators have sent or handed on in shards.
+    sharded: BTreeSet<Vec<u8>>,
     /// Transactions that users made.
     known: BTreeSet<Hash>,
     /// The transactions of each bundle that users made.
@@ -51,9 +56,21 @@ pub(crate) struct Chronicle {
 }
 
 impl Chronicle {
-    /// Of a run in which the seats with these keys are malicious.
-    pub fn new(malicious: BTreeSet<Vec<u8>>) -> Self {
-        Self { malicious, ..Self::default() }
+    /// Of a run with these committees, in which the seats with these keys are malicious.
+    pub fn new(malicious: BTreeSet<Vec<u8>>, schedule: Schedule) -> Self {
+        Self { malicious, schedule: Some(schedule), ..Self::default() }
+    }
+
+    /// Notes that an honest validator has sent shards of the block with this head.
+    pub fn spread(&mut self, head: &[u8]) {
+        if !self.sharded.contains(head) {
+            self.sharded.insert(head.to_vec());
+        }
+    }
+
+    /// Blocks of which shards were sent.
+    pub fn sharded(&self) -> u64 {
+        self.sharded.len() as u64
     }
 
     /// Notes that users made these transactions; two or more are a bundle.
@@ -77,6 +94,11 @@ impl Chronicle {
     /// Highest block that is final somewhere.
     pub fn height(&self) -> u64 {
         self.digests.last_key_value().map_or(0, |(height, _)| *height)
+    }
+
+    /// Committees by the blocks that are final somewhere.
+    pub fn schedule(&self) -> Option<&Schedule> {
+        self.schedule.as_ref()
     }
 
     /// Compares what a validator says is final with what others said.
@@ -121,6 +143,9 @@ impl Chronicle {
     fn take(&mut self, seat: usize, block: &Block) -> Result<(), Broken> {
         self.taken.insert(seat, block.height);
         if self.compare(seat, block.height, block.digest())? {
+            if let Some(schedule) = &mut self.schedule {
+                schedule.apply(block);
+            }
             self.check_transactions(block)?;
             self.check_system(block)?;
             check_namespaces(block)?;
@@ -424,7 +449,8 @@ mod tests {
     fn evidence_against_an_honest_validator_is_noticed() {
         let system = |seat| System { evidence: vec![evidence(seat)], ..System::default() };
         let with = |height, seat| block(height, vec![Entry::new(SYSTEM, system(seat).encode())], vec![]);
-        let mut chronicle = Chronicle::new(keyring::with(1, |twin| [twin.vote_key.clone()].into()));
+        let malicious = keyring::with(1, |twin| [twin.vote_key.clone()].into());
+        let mut chronicle = Chronicle { malicious, ..Chronicle::default() };
         assert_eq!(chronicle.take(0, &with(1, 1)), Ok(()));
         assert_eq!((chronicle.accusations, chronicle.proofs.len(), chronicle.convictions.len()), (1, 1, 1));
         let (invariant, text) = chronicle.take(0, &with(2, 2)).unwrap_err();

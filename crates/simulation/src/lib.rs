@@ -13,6 +13,7 @@
 //! | [`scale`] | what a committee costs by its size |
 //! | `ledger` | what each validator's application took, and what users were told |
 //! | `court` | whether the contracts that slash take what was proven |
+//! | `pruning` | what validators that prune owe those who ask |
 //! | `keyring` | the keys of the seats |
 //! | `twins` | how two validators with one key are kept apart |
 
@@ -23,6 +24,7 @@ pub mod invariants;
 mod keyring;
 mod ledger;
 pub mod plan;
+mod pruning;
 pub mod scale;
 mod twins;
 pub mod world;

@@ -121,9 +121,10 @@ fn print(part: usize, step: usize, at: Duration, event: &str) {
 
 /// Plays a broken run again, with every event.
 fn replay(plan: &Plan, violation: &Violation) -> Result<()> {
-    let Plan { seed, validators, pace, link, twins, seats, .. } = plan;
+    let Plan { seed, validators, pace, link, twins, seats, retention, is_sharded, .. } = plan;
     println!("seed {seed}: {violation}");
     println!("again: {validators} validators, pace {pace:?}, links {link:?}, twins {twins:?}, seats {seats:?}");
+    println!("blocks are kept for {retention:?}, in shards: {is_sharded}");
     let again = run(plan, &mut print);
     match again {
         Err(again) if again == *violation => println!("seed {seed}: the same again"),
@@ -153,18 +154,21 @@ impl Total {
         self.sum.links += outcome.links;
         self.sum.proofs += outcome.proofs;
         self.sum.convicted += outcome.convicted;
+        self.sum.pruned += outcome.pruned;
+        self.sum.sharded += outcome.sharded;
     }
 }
 
 impl std::fmt::Display for Total {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Outcome { blocks, transactions, faults, power_failures, twins, evidence, changes, keys, .. } = &self.sum;
-        let Outcome { links, proofs, convicted, .. } = &self.sum;
+        let Outcome { links, proofs, convicted, pruned, sharded, .. } = &self.sum;
         write!(
             f,
             "{} seeds, {faults} faults, {power_failures} power failures, {twins} twins, {evidence} pieces of evidence, \
              {proofs} slash proofs and {links} links taken by the contracts, {convicted} validators slashed, \
-             {changes} changes of the committee, {keys} keys of the encrypted lane, {blocks} blocks, {transactions} transactions: {} invariants held",
+             {changes} changes of the committee, {keys} keys of the encrypted lane, {blocks} blocks, {sharded} of them in shards, {transactions} transactions, {pruned} blocks \
+             pruned: {} invariants held",
             self.seeds,
             Invariant::ALL.len()
         )

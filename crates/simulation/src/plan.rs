@@ -14,7 +14,9 @@ pub const NAMESPACES: [u64; 4] = [1, 7, 4_000, u64::MAX];
 pub const SEALED_NAMESPACE: u64 = 4_000;
 /// A namespace that nobody submits to, for proofs of absence.
 pub const QUIET_NAMESPACE: u64 = 8;
-/// Longest time that a part of a run has faults.
+/// Longest time that one fault lasts.
+const FAULT_SECONDS_MAX: u64 = 3;
+/// Time of a part of a run in which faults begin.
 const FAULTY: Duration = Duration::from_secs(6);
 /// Faults of a part of a run, at most.
 const FAULTS_MAX: usize = 5;
@@ -29,6 +31,23 @@ const SUBMISSIONS_MAX: usize = 60;
 const LIFETIME_BLOCKS: u64 = 3_000;
 /// Blocks that must become final after the last fault.
 const BLOCKS_AFTER: u64 = 3;
+
+/// One plan in so many prunes: such a run has many more blocks than others.
+const PRUNING_IN: u32 = 24;
+/// How long its blocks are kept, in seconds: longer than a validator can be away in one part, so that it finds what it missed.
+const RETENTION_SECONDS: std::ops::RangeInclusive<u64> = 11..=14;
+/// Its pace: above the newest blocks, which always stay, there must soon be others.
+const PRUNING_PACE: Duration = Duration::from_millis(50);
+/// Blocks after the faults of its first part.
+const PRUNING_BLOCKS: u64 = 150;
+/// One plan in so many spreads blocks in shards, which committees of these sizes do not do by themselves.
+const SHARDING_IN: u32 = 8;
+/// The stream of a seed that decides about the two, so that neither changes what else is drawn.
+const VARIANTS: u64 = 1;
+/// How many of a part's transactions are long, as a rule and where blocks go in shards.
+const LONG: (f64, f64) = (0.05, 0.4);
+
+const _: () = assert!(*RETENTION_SECONDS.start() > FAULTY.as_secs() + FAULT_SECONDS_MAX);
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +70,11 @@ pub struct Plan {
     pub twins: Vec<usize>,
     /// Whom the application seats, in this order, from the checkpoint of an epoch on; all validators until then.
     pub seats: Vec<(u64, Vec<usize>)>,
+    /// How long blocks are kept; `None` for ever.
+    pub retention: Option<Duration>,
+    /// Whether blocks go in shards from a few bytes on and in a small committee: a setting of the simulation, as real
+    /// networks do so with ten validators or more.
+    pub is_sharded: bool,
     /// Parts of the run; between two of them all validators lose power at once, and what was not synced.
     pub parts: Vec<Part>,
 }
@@ -161,6 +185,8 @@ struct Dice {
     rng: ChaCha8Rng,
     validators: usize,
     twins: Vec<usize>,
+    /// Chance of a long transaction.
+    long: f64,
 }
 
 impl Plan {
@@ -175,12 +201,39 @@ impl Plan {
         let twins = seats[..malicious].to_vec();
         let pace = Duration::from_millis(*[20, 50, 100, 200].choose(&mut rng));
         let epoch_blocks = rng.random_range(2..=6);
-        let mut dice = Dice { rng, validators, twins: twins.clone() };
+        let mut variants = ChaCha8Rng::seed_from_u64(seed);
+        variants.set_stream(VARIANTS);
+        let is_sharded = variants.random_ratio(1, SHARDING_IN);
+        let retention = variants.random_ratio(1, PRUNING_IN).then(|| variants.random_range(RETENTION_SECONDS));
+        let long = if is_sharded { LONG.1 } else { LONG.0 };
+        let mut dice = Dice { rng, validators, twins: twins.clone(), long };
         let link = dice.link(20, 10, 20);
         let parts = (0..dice.rng.random_range(1..=3)).map(|_| dice.part()).collect();
         let seats = dice.changes();
         let (shares_checks, finality) = (true, true);
-        Self { seed, validators, pace, epoch_blocks, shares_checks, finality, link, twins, seats, parts }
+        let mut plan = Self {
+            seed,
+            validators,
+            pace,
+            epoch_blocks,
+            shares_checks,
+            finality,
+            link,
+            twins,
+            seats,
+            retention: retention.map(Duration::from_secs),
+            is_sharded,
+            parts,
+        };
+        if retention.is_some() {
+            plan.pace = PRUNING_PACE;
+            plan.parts[0].blocks = PRUNING_BLOCKS;
+            // Whoever starts again finds pruned blocks, on its own disk and with the others.
+            if plan.parts.len() == 1 {
+                plan.parts.push(dice.part());
+            }
+        }
+        plan
     }
 
     /// A network in which nothing happens until `blocks` are final.
@@ -189,8 +242,21 @@ impl Plan {
         let part = Part { events: Vec::new(), blocks };
         let (pace, twins) = (Duration::from_millis(200), Vec::new());
         let (seats, parts) = (Vec::new(), vec![part]);
-        let (shares_checks, finality) = (false, false);
-        Self { seed: 0, validators, pace, epoch_blocks: 32, shares_checks, finality, link, twins, seats, parts }
+        let (shares_checks, finality, is_sharded) = (false, false, false);
+        Self {
+            seed: 0,
+            validators,
+            pace,
+            epoch_blocks: 32,
+            shares_checks,
+            finality,
+            link,
+            twins,
+            seats,
+            retention: None,
+            is_sharded,
+            parts,
+        }
     }
 
     /// Seats that run once.
@@ -248,7 +314,7 @@ impl Dice {
         let mut events = Vec::new();
         for _ in 0..self.rng.random_range(0..=FAULTS_MAX) {
             let begin = self.moment();
-            let end = begin + Duration::from_millis(self.rng.random_range(1..=3_000));
+            let end = begin + Duration::from_millis(self.rng.random_range(1..=1_000 * FAULT_SECONDS_MAX));
             events.extend(self.fault(begin, end));
         }
         if !self.twins.is_empty() {
@@ -276,7 +342,7 @@ impl Dice {
     }
 
     fn transaction(&mut self) -> (u64, usize) {
-        let length = if self.rng.random_bool(0.05) { self.rng.random_range(1..=60_000) } else { 200 };
+        let length = if self.rng.random_bool(self.long) { self.rng.random_range(1..=60_000) } else { 200 };
         (*NAMESPACES.choose(&mut self.rng), length)
     }
 
@@ -319,6 +385,19 @@ mod tests {
                 assert!(part.events.is_sorted_by_key(|(at, _)| *at));
             }
         }
+    }
+
+    #[test]
+    fn some_plans_prune_and_some_spread_shards_and_the_others_are_what_they_were() {
+        let plans: Vec<Plan> = (0..480).map(|seed| Plan::draw(seed, None)).collect();
+        let pruning: Vec<&Plan> = plans.iter().filter(|plan| plan.retention.is_some()).collect();
+        assert!((10..=35).contains(&pruning.len()), "{}", pruning.len());
+        assert!(pruning.iter().all(|plan| plan.parts.len() > 1 && plan.parts[0].blocks == PRUNING_BLOCKS));
+        let sharded = plans.iter().filter(|plan| plan.is_sharded).count();
+        assert!((40..=80).contains(&sharded), "{sharded}");
+        // What is drawn of a seed else is in its other stream.
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        assert_eq!(plans[7].validators, if rng.random_bool(0.75) { 4 } else { 7 });
     }
 
     #[test]

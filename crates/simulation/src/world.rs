@@ -8,6 +8,7 @@ use crate::invariants::{Invariant, Violation};
 use crate::keyring;
 use crate::ledger::{Broken, Chronicle, Ledger, Seats, Stakes, transactions};
 use crate::plan::{Event, Link, Part, Plan, SEALED_NAMESPACE};
+use crate::pruning;
 use crate::twins::Sights;
 use alloy_primitives::{B256, keccak256};
 use bytes::Bytes;
@@ -26,7 +27,9 @@ use sequencer::committees::Schedule;
 use sequencer::finality::{self, Tracker};
 use sequencer::guard::Guard;
 use sequencer::lane::{self, Dealt, LaneStatus, Randomness};
-use sequencer::simulated::{CHANNELS, STAKE_VOTES, Validator, channels, released, stake_vote};
+use sequencer::simulated::{
+    CHANNELS, Division, STAKE_VOTES, Setting, Validator, channels, head_of_part, released, stake_vote,
+};
 use sequencer::{
     Application, Block, Committee, Config, EvidenceRecord, FinalizedError, Hash, Lifetime, Limits, Receipt, Submission,
     ValidatorKeys, transaction_hash,
@@ -52,6 +55,9 @@ const RELEASE_LOOKS_MAX: usize = 100;
 const LINKS_PAGE: usize = 256;
 /// Bytes of a message; above those of any block here.
 const MESSAGE_BYTES_MAX: u32 = 4 << 20;
+
+/// When blocks go in shards where a plan wants that: as soon as everybody gets one.
+const SMALL: Division = Division { validators_min: 4, payload_bytes_min: 1 };
 
 /// What a run was, when nothing was broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +92,10 @@ pub struct Outcome {
     pub shares: u64,
     /// Keys of the encrypted lane that validators made, or handed over.
     pub keys: u64,
+    /// Blocks that honest validators have pruned, all of them together.
+    pub pruned: u64,
+    /// Blocks that went from validator to validator in shards.
+    pub sharded: u64,
     /// State of the runtime's auditor at the end of each part: the same for the same seed.
     pub audits: Vec<String>,
 }
@@ -129,6 +139,8 @@ pub fn run(plan: &Plan, tell: &mut dyn FnMut(usize, usize, Duration, &str)) -> R
     outcome.certificate_bytes = world.certificate_bytes;
     outcome.shares = world.chronicle.lock().shares;
     outcome.keys = world.chronicle.lock().keys();
+    outcome.sharded = world.chronicle.lock().sharded();
+    outcome.pruned = world.oldest.values().map(|oldest| oldest - 1).sum();
     outcome.evidence = world.accusations().map_err(|broken| world.violation(broken))?;
     outcome.evidence += world.chronicle.lock().accusations;
     let judged = world.judge().map_err(|reason| world.violation((Invariant::SlashProofsVerify, reason)))?;
@@ -174,6 +186,8 @@ struct World<'a> {
     chronicle: Arc<Mutex<Chronicle>>,
     /// Applications of the seats, the second halves of twins behind them.
     ledgers: BTreeMap<String, Arc<Ledger>>,
+    /// From where on honest seats keep blocks, as far as they prune.
+    oldest: BTreeMap<usize, u64>,
     submissions: u64,
     acknowledged: Vec<Acknowledged>,
     part: usize,
@@ -225,12 +239,13 @@ impl<'a> World<'a> {
         let named = |seats: &Vec<usize>| seats.iter().map(|seat| validators[*seat].clone()).collect();
         let seats = plan.seats.iter().map(|(epoch, seats)| (epoch * plan.epoch_blocks, named(seats))).collect();
         let keys_of = |seat: &usize| keyring::with(*seat, |seat| [seat.vote_key.clone(), seat.peer.as_ref().to_vec()]);
-        let chronicle = Chronicle::new(plan.twins.iter().flat_map(keys_of).collect());
+        let schedule = Schedule::new(committee.clone(), plan.epoch_blocks);
+        let chronicle = Chronicle::new(plan.twins.iter().flat_map(keys_of).collect(), schedule.clone());
         let stakes = (0..plan.validators).map(|seat| keyring::with(seat, |seat| seat.offenders())).collect();
         Self {
             plan,
             directory,
-            schedule: Schedule::new(committee.clone(), plan.epoch_blocks),
+            schedule,
             committee,
             stranger: stranger(plan),
             seats: Arc::new(seats),
@@ -241,6 +256,7 @@ impl<'a> World<'a> {
             peers: (0..plan.validators).map(peer).collect(),
             chronicle: Arc::new(Mutex::new(chronicle)),
             ledgers: BTreeMap::new(),
+            oldest: BTreeMap::new(),
             submissions: 0,
             acknowledged: Vec::new(),
             part: 0,
@@ -271,6 +287,7 @@ impl<'a> World<'a> {
             tell(self.part, self.step, *at, &event.to_string());
             self.happen(&mut powered, event).await?;
             self.check_now(&powered)?;
+            self.check_pruned(&powered)?;
         }
         for seat in 0..self.plan.validators {
             self.restart(&mut powered, seat).await?;
@@ -278,6 +295,7 @@ impl<'a> World<'a> {
         self.heal(&mut powered, self.plan.link).await;
         tell(self.part, self.step, self.at, "all faults have ended");
         self.settle(&powered, part.blocks, begin).await?;
+        self.check_pruned(&powered)?;
         self.check_served(&powered)?;
         self.check_expired()?;
         self.collect_proofs(&powered)?;
@@ -477,6 +495,9 @@ impl<'a> World<'a> {
                     if let Some(target) = released(channel, message.as_ref()) {
                         chronicle.lock().released(seat, target);
                     }
+                    if let Some(head) = head_of_part(channel, message.as_ref()) {
+                        chronicle.lock().spread(head);
+                    }
                     Some(recipients.clone())
                 };
                 (sender.split_with(forward).0, receiver)
@@ -533,7 +554,7 @@ impl<'a> World<'a> {
             directory: self.directory_of(&name),
             genesis_timestamp_millis: 0,
             block_millis: self.plan.pace.as_millis() as u64,
-            limits: Limits::default(),
+            limits: Limits { retention: self.plan.retention, ..Limits::default() },
             epoch_blocks: self.plan.epoch_blocks,
             guard: self.guard(powered, &name).await?,
             lane: Some(self.lane(&name)),
@@ -542,10 +563,11 @@ impl<'a> World<'a> {
         let slot: Arc<Mutex<Option<Validator>>> = Arc::default();
         let (filled, peers) = (slot.clone(), powered.oracle.manager());
         let blocker = powered.oracle.control(self.peers[seat].clone());
+        let division = if self.plan.is_sharded { SMALL } else { Division::default() };
         let (tell, told) = oneshot::channel();
         let handle = powered.context.child("validator").spawn(move |context| async move {
-            let prefix = format!("{name}-");
-            let started = Validator::start(context, config, &prefix, application, links, peers, blocker).await;
+            let setting = Setting { prefix: format!("{name}-"), division };
+            let started = Validator::start(context, config, setting, application, links, peers, blocker).await;
             let _ = tell.send(started.map(|validator| *filled.lock() = Some(validator)));
             std::future::pending().await
         });
@@ -664,13 +686,29 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// What honest validators say about blocks that are too old.
+    fn check_pruned(&mut self, powered: &Powered) -> Result<(), Broken> {
+        let Some(retention) = self.plan.retention else { return Ok(()) };
+        for seat in self.plan.honest() {
+            let before = self.oldest.get(&seat).copied().unwrap_or(1);
+            let look = |validator: &Validator| {
+                pruning::check((seat, validator), retention, before, &mut self.chronicle.lock())
+            };
+            if let Some(oldest) = powered.with(seat, look) {
+                self.oldest.insert(seat, oldest?);
+            }
+        }
+        Ok(())
+    }
+
     /// What the honest validators serve is certified, and what the others have.
     fn check_served(&mut self, powered: &Powered) -> Result<(), Broken> {
         for seat in self.plan.honest() {
             let broken = |what: String| (Invariant::CertifiedWhenServed, format!("seat {seat}: {what}"));
-            // As whoever follows from genesis on.
-            let mut schedule = Schedule::new(self.committee.clone(), self.plan.epoch_blocks);
-            let (mut from, mut parent) = (1, None);
+            let (mut from, mut parent) = (self.oldest.get(&seat).copied().unwrap_or(1), None);
+            // As whoever follows from genesis on, or who knows the committees and cannot get the oldest blocks any more.
+            let known = self.chronicle.lock().schedule().filter(|_| from > 1).cloned();
+            let mut schedule = known.unwrap_or_else(|| Schedule::new(self.committee.clone(), self.plan.epoch_blocks));
             loop {
                 let page = powered.served(seat, from).map_err(broken)?;
                 let Some(last) = page.last() else { break };

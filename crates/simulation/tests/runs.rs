@@ -1,7 +1,7 @@
 //! Short runs, so that every test run plays some; `cargo run --release -p simulation` plays many.
 
 use simulation::plan::{Event, SEALED_NAMESPACE};
-use simulation::{Plan, run};
+use simulation::{Outcome, Plan, run};
 use std::time::Duration;
 
 #[test]
@@ -81,4 +81,25 @@ fn the_contracts_take_every_slash_proof() {
         }
     }
     panic!("sixteen networks with a malicious validator: {proofs} proofs, {convicted} slashed");
+}
+
+/// Plays the first plan of this kind twice.
+fn twice(wanted: impl Fn(&Plan) -> bool) -> Outcome {
+    let plan = (0..).map(|seed| Plan::draw(seed, Some(4))).find(wanted).unwrap();
+    let [first, second] = [(); 2].map(|()| run(&plan, &mut |_, _, _, _| {}));
+    let first = first.unwrap_or_else(|broken| panic!("seed {}: {broken}", plan.seed));
+    assert_eq!(Ok(&first), second.as_ref(), "seed {} again", plan.seed);
+    first
+}
+
+#[test]
+fn validators_that_prune_start_again_and_the_run_can_be_repeated() {
+    let outcome = twice(|plan| plan.retention.is_some());
+    assert!(outcome.pruned > 0 && outcome.power_failures > 0, "{outcome:?}");
+}
+
+#[test]
+fn blocks_go_in_shards_and_the_run_can_be_repeated() {
+    let outcome = twice(|plan| plan.is_sharded && plan.retention.is_none());
+    assert!(outcome.sharded > 0, "{outcome:?}");
 }

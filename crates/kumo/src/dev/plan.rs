@@ -159,7 +159,7 @@ fn check(options: &Options) -> Result<()> {
         options.epoch_blocks,
         sequencer::ffg::EPOCH_BLOCKS_MAX
     );
-    Ok(())
+    lane::check_epochs(options.lane, options.validators, options.epoch_blocks)
 }
 
 fn resume(file: &Path, options: &Options) -> Result<Network> {
@@ -316,6 +316,7 @@ mod tests {
             (Options { dishonest: 2, ..options() }, "0 to 1"),
             (Options { block_millis: 9, ..options() }, "10 to 60000"),
             (Options { epoch_blocks: 1, ..options() }, "2 to 65536"),
+            (Options { epoch_blocks: 7, lane: lane::KeyMaker::Dkg, ..options() }, "with 8 blocks or more"),
         ] {
             let error = Plan::prepare(dir.path(), bad).err().unwrap().to_string();
             assert!(error.contains(wanted), "{error}");

@@ -566,7 +566,7 @@ impl ValidatorBackend for Api {
         let reported = tokio::task::spawn_blocking(move || sequencer.report(&evidence)).await;
         reported.map_err(|e| problem::internal(e.to_string()))?.map_err(|error| match error {
             ReportError::Refused(reason) => problem::unprocessable(format!("the evidence is not taken: {reason}")),
-            ReportError::Stopped => problem::unavailable(error.to_string()),
+            ReportError::Stopped | ReportError::Full(_) => problem::unavailable(error.to_string()),
             ReportError::History(error) => problem::insufficient_storage(error.to_string()),
         })
     }

@@ -1,5 +1,6 @@
 //! Stands between the engine's broadcast and the channel of blocks.
 
+use super::Division;
 use super::desk::{Desk, Enough};
 use super::message::{PART, Part, WHOLE};
 use crate::block::Head;
@@ -96,9 +97,10 @@ impl Receiver for BlockReceiver {
 pub(crate) fn open<E: Spawner>(
     context: E,
     core: &Core,
+    division: Division,
     (sender, receiver): (impl Sender<PublicKey = PublicKey>, impl Receiver<PublicKey = PublicKey>),
 ) -> (BlockSender, BlockReceiver, Handle<()>) {
-    let desk = Desk::new(core.keys.consensus.public_key(), core.committees.clone());
+    let desk = Desk::new(core.keys.consensus.public_key(), core.committees.clone(), division);
     let heights = core.heights.subscribe();
     open_desk(context, desk, heights, sender, receiver)
 }

@@ -6,7 +6,7 @@
 //! which goes when there are more, and all of them together have a bound.
 
 use super::message::Part;
-use super::{PAYLOAD_BYTES_MIN, VALIDATORS_MIN};
+use super::{Division, PART_SHARDS_MAX};
 use crate::block::Head;
 use crate::committees::Committees;
 use crate::erasure::Shards;
@@ -66,14 +66,15 @@ pub(super) enum Refusal {
 pub(super) struct Desk {
     me: PublicKey,
     committees: Committees,
+    division: Division,
     places: VecDeque<Place>,
     /// Names of heads.
     done: VecDeque<[u8; 32]>,
 }
 
 impl Desk {
-    pub fn new(me: PublicKey, committees: Committees) -> Self {
-        Self { me, committees, places: VecDeque::new(), done: VecDeque::new() }
+    pub fn new(me: PublicKey, committees: Committees, division: Division) -> Self {
+        Self { me, committees, division, places: VecDeque::new(), done: VecDeque::new() }
     }
 
     /// The members of the committee that orders a height, if blocks of so many bytes go in parts there.
@@ -81,8 +82,10 @@ impl Desk {
         let committee = self.committees.at(height);
         let members: Vec<PublicKey> = committee.participants().iter().cloned().collect();
         let code = Code::of(u32::try_from(payload_bytes).ok()?)?;
-        let is_large = members.len() >= VALIDATORS_MIN && payload_bytes >= PAYLOAD_BYTES_MIN;
-        (is_large && code.total as usize >= members.len()).then_some(members)
+        let Division { validators_min, payload_bytes_min } = self.division;
+        let (count, total) = (members.len(), code.total as usize);
+        let is_large = count >= validators_min && payload_bytes >= payload_bytes_min;
+        (is_large && total >= count && total.div_ceil(count) <= PART_SHARDS_MAX).then_some(members)
     }
 
     /// Whether a block of this validator goes in parts.

@@ -51,6 +51,12 @@ impl Part {
     }
 }
 
+/// The head of the block that a message has shards of; `None` if it is no part.
+pub(crate) fn head_of_part(message: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = message.strip_prefix(&[PART])?.split_first_chunk::<4>()?;
+    rest.get(..u32::from_be_bytes(*length) as usize)
+}
+
 /// Bytes of an encoded shard with its length.
 fn size(shard: &ShardProof) -> usize {
     4 + 8 + 32 * shard.path.len() + shard.shard.len()

@@ -34,7 +34,8 @@ fn committees(size: u64) -> (Vec<PublicKey>, Committees) {
 impl World {
     fn new(size: u64) -> Self {
         let (members, committees) = committees(size);
-        let desk = |member: &PublicKey| (member.clone(), Desk::new(member.clone(), committees.clone()));
+        let desk =
+            |member: &PublicKey| (member.clone(), Desk::new(member.clone(), committees.clone(), Division::default()));
         Self { desks: members.iter().map(desk).collect(), members, sent: BTreeMap::new() }
     }
 
@@ -145,7 +146,7 @@ fn small_committees_and_small_blocks_stay_whole() {
     let head = |bytes| Head::split(&block(bytes)).unwrap().0;
     let divides = |size: u64, bytes: usize| {
         let (members, committees) = committees(size);
-        Desk::new(members[0].clone(), committees).divides(&head(bytes))
+        Desk::new(members[0].clone(), committees, Division::default()).divides(&head(bytes))
     };
     assert!(divides(10, PAYLOAD_BYTES_MIN));
     assert!(!divides(9, PAYLOAD_BYTES_MIN));
@@ -199,7 +200,7 @@ fn a_peer_that_begins_many_blocks_displaces_its_own_alone() {
         let payload = Bytes::from(vec![number as u8; 70_000 + number as usize]);
         let junk = child(&genesis(), 1, vec![Entry::new(7, [payload])]);
         let (head, payload) = Head::split(&junk.encode()).unwrap();
-        let mut desk = Desk::new(liar.clone(), committees(10).1);
+        let mut desk = Desk::new(liar.clone(), committees(10).1, Division::default());
         let shards = Shards::encode(&payload).unwrap();
         let parts = desk.divide(&head, &shards);
         let own = parts.into_iter().find(|(member, _)| *member == to).unwrap().1;

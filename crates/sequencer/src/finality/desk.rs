@@ -7,6 +7,7 @@ use super::actor::{Message, Task};
 use super::kept::KeptCheckpoint;
 use super::links::{Link, Links};
 use super::tracker::{Applied, JudgeError, Tracker};
+use super::waiting::{Full, Waiting};
 use crate::block::Block;
 use crate::committee::namespace;
 use crate::equivocation::{CONSENSUS_KEY_BYTES, Equivocation};
@@ -30,10 +31,21 @@ pub(crate) const REPLAYED_EPOCHS: u64 = 16;
 const JUDGED_MAX: usize = 256;
 /// Blocks after which an own vote that no block has counted, and evidence that no block has, are sent again.
 const RESEND_BLOCKS: u64 = 4;
-/// Evidence that waits for a block.
+/// Evidence of each kind that waits for a block, one piece for each offender; more is refused.
 const EVIDENCE_WAITING_MAX: usize = 1024;
 /// Tasks for the actor that are not begun; more are dropped and come again some blocks later.
 const TASKS_MAX: usize = 64;
+
+/// Evidence from outside is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// It proves nothing that could cost anybody anything here.
+    #[error("{0}")]
+    False(String),
+    /// There is no room for it.
+    #[error(transparent)]
+    Full(#[from] Full),
+}
 
 /// What the application knows of the stake.
 pub(crate) trait Stake {
@@ -86,11 +98,11 @@ struct Inner {
     /// Votes for a checkpoint that this validator has not seen yet, one for each key of the set.
     early: BTreeMap<[u8; KEY_BYTES], (Vote, VoteSignature)>,
     /// Evidence that no block has yet.
-    evidence: BTreeMap<VoteKey, Evidence>,
+    evidence: Waiting<VoteKey, Evidence>,
     /// Votes in final blocks, added up.
     links: Links,
     /// Equivocations that no block has yet, by consensus key.
-    equivocations: BTreeMap<[u8; CONSENSUS_KEY_BYTES], Equivocation>,
+    equivocations: Waiting<[u8; CONSENSUS_KEY_BYTES], Equivocation>,
     own: Option<Own>,
 }
 
@@ -110,17 +122,27 @@ pub(crate) struct Desk {
 impl Desk {
     /// Goes on from `tracker`; evidence that was kept waits for a block again.
     pub fn new(secret: VoteSecret, tracker: Tracker, history: Arc<History>) -> Result<Self, HistoryError> {
+        Self::with_room(secret, tracker, history, EVIDENCE_WAITING_MAX)
+    }
+
+    /// The same with room for evidence of each kind against so many offenders.
+    pub(super) fn with_room(
+        secret: VoteSecret,
+        tracker: Tracker,
+        history: Arc<History>,
+        room: usize,
+    ) -> Result<Self, HistoryError> {
         let (tasks, waiting) = mpsc::channel(TASKS_MAX);
         let mut detector = Detector::new(tracker.state().parameters().domain, DETECTOR_EPOCHS);
         detector.advance(tracker.state().epoch());
-        let kept = history.evidence(EVIDENCE_WAITING_MAX)?;
-        let equivocations = history.equivocations(EVIDENCE_WAITING_MAX)?;
+        let kept = history.evidence(room)?;
+        let equivocations = history.equivocations(room)?;
         let view = watch::Sender::new(tracker.finality());
         let open = history.links(tracker.state().epoch().saturating_sub(1), 2)?;
         let inner = Inner {
             links: Links::resume(open.links),
-            evidence: kept.into_iter().map(|evidence| (evidence.key, evidence)).collect(),
-            equivocations: equivocations.into_iter().map(|both| (both.key(), both)).collect(),
+            evidence: Waiting::resume(room, kept.into_iter().map(|evidence| (evidence.key, evidence))),
+            equivocations: Waiting::resume(room, equivocations.into_iter().map(|both| (both.key(), both))),
             tracker,
             judged: HashMap::new(),
             pool: Pool::default(),
@@ -191,14 +213,13 @@ impl Desk {
             true => Vec::new(),
             false => inner.pool.certificates(tracker.state()),
         };
-        let useful = |evidence: &&Evidence| {
-            let is_liable = tracker.is_outside(&evidence.key) && is_liable(candidate, &evidence.key);
-            tracker.check_evidence_against(evidence, is_liable).is_ok()
-        };
-        let evidence: Vec<_> = inner.evidence.values().filter(useful).take(EVIDENCE_PER_BLOCK_MAX).cloned().collect();
+        // One after the other, as they are judged.
+        let (mut convicted, liable) = (tracker, |key: &VoteKey| is_liable(candidate, key));
+        let counts = |evidence: &&Evidence| convicted.convict(evidence, &liable).is_ok();
+        let evidence: Vec<_> = inner.evidence.iter().filter(counts).take(EVIDENCE_PER_BLOCK_MAX).cloned().collect();
         let liable = |both: &&Equivocation| candidate.is_liable(&Offender::Consensus(both.key()));
         let room = EVIDENCE_PER_BLOCK_MAX - evidence.len();
-        let equivocations = inner.equivocations.values().filter(liable).take(room).cloned().collect();
+        let equivocations = inner.equivocations.iter().filter(liable).take(room).cloned().collect();
         System { votes, evidence, equivocations, ..System::default() }
     }
 
@@ -308,55 +329,71 @@ impl Desk {
     }
 
     /// Takes evidence that was not found by a validator, as it stands in blocks; it is sent to the others with the next blocks.
-    pub fn report(&self, evidence: &[u8], stake: &dyn Stake) -> Result<(), String> {
-        let system = System::read_evidence(evidence).map_err(|error| error.to_string())?;
-        let mut inner = self.inner.lock();
+    /// What is taken is on the disk after the next [`Desk::commit`].
+    pub fn report(&self, evidence: &[u8], stake: &dyn Stake) -> Result<(), Refused> {
+        let system = System::read_evidence(evidence).map_err(|error| Refused::False(error.to_string()))?;
         for evidence in system.evidence {
+            let tracker = {
+                let inner = self.inner.lock();
+                inner.evidence.has_room(&evidence.key)?;
+                inner.tracker.clone()
+            };
+            // Without the lock, which every block needs: signatures take a millisecond each.
             let is_liable = is_liable(stake, &evidence.key);
-            inner.tracker.check_evidence_against(&evidence, is_liable).map_err(|error| error.to_string())?;
-            self.keep_evidence(&mut inner, evidence);
+            tracker.check_evidence_against(&evidence, is_liable).map_err(|error| Refused::False(error.to_string()))?;
+            self.keep_evidence(&mut self.inner.lock(), evidence)?;
         }
         for both in system.equivocations {
-            check_equivocation(&inner.tracker, &both, stake).map_err(|error| error.to_string())?;
-            self.keep_equivocation(&mut inner, both);
+            let namespace = {
+                let inner = self.inner.lock();
+                inner.equivocations.has_room(&both.key())?;
+                inner.namespace()
+            };
+            check_equivocation(&namespace, &both, stake).map_err(|error| Refused::False(error.to_string()))?;
+            self.keep_equivocation(&mut self.inner.lock(), both)?;
         }
         Ok(())
     }
 
     /// Takes what the engine of this validator has found out, whose signatures were checked.
     pub fn found_equivocation(&self, both: Equivocation) {
-        let mut inner = self.inner.lock();
-        self.order(Task::Send(Message::Equivocation(Box::new(both.clone()))));
-        self.keep_equivocation(&mut inner, both);
+        if let Err(error) = self.keep_equivocation(&mut self.inner.lock(), both.clone()) {
+            tracing::error!(%error, "an equivocation is not kept");
+        }
+        self.order(Task::Send(Message::Equivocation(Box::new(both))));
     }
 
     /// Kept in memory alone, as the one who found it has it on the disk; whether it costs anything is seen with the next block.
     fn hear_equivocation(&self, both: Equivocation) -> Result<(), String> {
-        let mut inner = self.inner.lock();
-        if inner.equivocations.contains_key(&both.key()) || inner.equivocations.len() >= EVIDENCE_WAITING_MAX {
-            return Ok(());
-        }
-        both.verify(&inner.namespace()).map_err(|error| error.to_string())?;
-        inner.equivocations.insert(both.key(), both);
+        let namespace = {
+            let inner = self.inner.lock();
+            if !inner.equivocations.wants_doubtful(&both.key()) {
+                return Ok(());
+            }
+            inner.namespace()
+        };
+        both.verify(&namespace).map_err(|error| error.to_string())?;
+        self.inner.lock().equivocations.doubt(both.key(), both);
         Ok(())
     }
 
     fn hear_evidence(&self, evidence: Evidence) -> Result<(), String> {
-        let mut inner = self.inner.lock();
-        if inner.evidence.contains_key(&evidence.key) {
-            return Ok(());
-        }
-        if !inner.tracker.is_outside(&evidence.key) {
-            inner.tracker.check_evidence(&evidence).map_err(|error| error.to_string())?;
-            self.keep_evidence(&mut inner, evidence);
-            return Ok(());
-        }
+        let (tracker, is_outside) = {
+            let inner = self.inner.lock();
+            let (key, is_outside) = (&evidence.key, inner.tracker.is_outside(&evidence.key));
+            if inner.evidence.is_certain(key) || (is_outside && !inner.evidence.wants_doubtful(key)) {
+                return Ok(());
+            }
+            (inner.tracker.clone(), is_outside)
+        };
         // Somebody who left may still have stake to lose, which is seen with the next block.
-        inner.tracker.check_evidence_against(&evidence, true).map_err(|error| error.to_string())?;
-        if inner.evidence.len() < EVIDENCE_WAITING_MAX {
-            inner.evidence.insert(evidence.key, evidence);
+        tracker.check_evidence_against(&evidence, is_outside).map_err(|error| error.to_string())?;
+        let mut inner = self.inner.lock();
+        if is_outside {
+            inner.evidence.doubt(evidence.key, evidence);
+            return Ok(());
         }
-        Ok(())
+        self.keep_evidence(&mut inner, evidence).map_err(|error| error.to_string())
     }
 
     /// The guard has allowed the own vote.
@@ -406,40 +443,38 @@ impl Desk {
             let (key, epoch) = (hex::encode(evidence.key.bytes()), evidence.second.vote.target.epoch);
             tracing::warn!(key, epoch, "a voter signed two votes that exclude each other");
             if inner.tracker.check_evidence(&evidence).is_ok() {
-                self.order(Task::Send(Message::Evidence(Box::new(evidence.clone()))));
-                self.keep_evidence(inner, evidence);
+                if let Err(error) = self.keep_evidence(inner, evidence.clone()) {
+                    tracing::error!(%error, "evidence is not kept");
+                }
+                self.order(Task::Send(Message::Evidence(Box::new(evidence))));
             }
         }
     }
 
-    /// On disk before anybody is told: with the next commit, which is asked for at once.
-    fn keep_evidence(&self, inner: &mut Inner, evidence: Evidence) {
-        if inner.evidence.len() >= EVIDENCE_WAITING_MAX {
-            return;
-        }
-        self.history.put_evidence(*evidence.key.bytes(), evidence.encode().into());
-        inner.evidence.insert(evidence.key, evidence);
+    /// On disk with the next commit, which is asked for at once: before anything that is to be sent after this.
+    fn keep_evidence(&self, inner: &mut Inner, evidence: Evidence) -> Result<(), Full> {
+        let kept = inner.evidence.keep(evidence.key, evidence)?;
+        self.history.put_evidence(*kept.key.bytes(), kept.encode().into());
         self.order(Task::Commit);
+        Ok(())
     }
 
     /// As [`Desk::keep_evidence`].
-    fn keep_equivocation(&self, inner: &mut Inner, both: Equivocation) {
-        if inner.equivocations.len() >= EVIDENCE_WAITING_MAX {
-            return;
-        }
-        self.history.put_equivocation(both.key(), both.encode().into());
-        inner.equivocations.insert(both.key(), both);
+    fn keep_equivocation(&self, inner: &mut Inner, both: Equivocation) -> Result<(), Full> {
+        let kept = inner.equivocations.keep(both.key(), both)?;
+        self.history.put_equivocation(kept.key(), kept.encode().into());
         self.order(Task::Commit);
+        Ok(())
     }
 
     fn resend_evidence(&self, inner: &Inner) {
         if !inner.tracker.height().is_multiple_of(RESEND_BLOCKS) {
             return;
         }
-        for evidence in inner.evidence.values().take(EVIDENCE_PER_BLOCK_MAX) {
+        for evidence in inner.evidence.iter().take(EVIDENCE_PER_BLOCK_MAX) {
             self.order(Task::Send(Message::Evidence(Box::new(evidence.clone()))));
         }
-        for both in inner.equivocations.values().take(EVIDENCE_PER_BLOCK_MAX) {
+        for both in inner.equivocations.iter().take(EVIDENCE_PER_BLOCK_MAX) {
             self.order(Task::Send(Message::Equivocation(Box::new(both.clone()))));
         }
     }
@@ -523,9 +558,8 @@ impl Inner {
         self.detector.observe_vote(key, vote, signature, electorate).map_err(|error| error.to_string())
     }
 
-    /// What the engine's signatures are bound to in this network.
     fn namespace(&self) -> Vec<u8> {
-        namespace(self.tracker.state().parameters().domain.chain_id)
+        engine_namespace(&self.tracker)
     }
 
     /// Forgets what the last block has settled, and looks at votes that came too early.
@@ -534,8 +568,10 @@ impl Inner {
         let epoch = tracker.state().epoch();
         pool.advance(tracker.state());
         if !stake.is_replayed() {
-            evidence.retain(|key, _| tracker.accuses(key) || (tracker.is_outside(key) && is_liable(stake, key)));
-            equivocations.retain(|key, _| stake.is_liable(&Offender::Consensus(*key)));
+            let costs = |key: &VoteKey| tracker.accuses(key) || (tracker.is_outside(key) && is_liable(stake, key));
+            // Signers who cannot be told any more prove nothing in a block; another proof may.
+            evidence.settle(|key, evidence| costs(key) && tracker.knows_signers(evidence));
+            equivocations.settle(|key, _| stake.is_liable(&Offender::Consensus(*key)));
         }
         let due = early.extract_if(.., |_, (vote, _)| vote.target.epoch <= epoch).collect::<Vec<_>>();
         let mut found = Vec::new();
@@ -550,26 +586,31 @@ impl Inner {
     }
 }
 
+/// What the engine's signatures are bound to in this network.
+fn engine_namespace(tracker: &Tracker) -> Vec<u8> {
+    namespace(tracker.state().parameters().domain.chain_id)
+}
+
 fn is_liable(stake: &dyn Stake, key: &VoteKey) -> bool {
     stake.is_liable(&Offender::Vote(*key.bytes()))
 }
 
 /// Whether an equivocation proves an offence of somebody with stake to lose.
-fn check_equivocation(tracker: &Tracker, both: &Equivocation, stake: &dyn Stake) -> Result<(), JudgeError> {
+fn check_equivocation(namespace: &[u8], both: &Equivocation, stake: &dyn Stake) -> Result<(), JudgeError> {
     if !stake.is_liable(&Offender::Consensus(both.key())) {
         return Err(JudgeError::NoCandidate(hex::encode(both.key())));
     }
-    Ok(both.verify(&namespace(tracker.state().parameters().domain.chain_id))?)
+    Ok(both.verify(namespace)?)
 }
 
 /// Whether all equivocations in a block are true, and each against somebody else.
 fn judge_equivocations(tracker: &Tracker, block: &Block, stake: &dyn Stake) -> Result<(), JudgeError> {
-    let mut accused = BTreeSet::new();
+    let (mut accused, namespace) = (BTreeSet::new(), engine_namespace(tracker));
     for both in System::read(&block.payload)?.equivocations {
         if !accused.insert(both.key()) {
             return Err(JudgeError::NoCandidate(hex::encode(both.key())));
         }
-        check_equivocation(tracker, &both, stake)?;
+        check_equivocation(&namespace, &both, stake)?;
     }
     Ok(())
 }

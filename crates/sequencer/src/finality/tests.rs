@@ -1,7 +1,8 @@
 //! Desks of one committee over chains made by hand, and a network with a validator that votes twice.
 
 use super::actor::Message;
-use super::desk::{Desk, Stake};
+use super::desk::{Desk, Refused, Stake};
+use super::waiting::Full;
 use super::{KEPT_BYTES_MAX, KeptCheckpoint, KeptError, Link, Tracker};
 use crate::block::Block;
 use crate::content::Entry;
@@ -9,13 +10,14 @@ use crate::engine::{CHANNEL_STAKE_VOTES, CHANNELS, network, quota, tracker};
 use crate::equivocation::tests::equivocation;
 use crate::guard::Guard;
 use crate::history::History;
+use crate::limits::EVIDENCE_PER_BLOCK_MAX;
 use crate::system::{Offender, SYSTEM, System};
 use crate::testing::{CHAIN_ID, child, committee, genesis, keys};
 use crate::{Application as _, Config, Limits, OrderOnly, Sequencer, VerifyError};
 use commonware_p2p::{Recipients, Sender as _};
 use commonware_runtime::{IoBuf, Quota, Runner as _};
 use commonware_utils::{NZU32, NZUsize};
-use proof::checkpoint::{Evidence, Point, SignedVote, Vote, Witness};
+use proof::checkpoint::{Evidence, Point, SignedVote, Signers, Vote, Witness};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -241,7 +243,8 @@ impl Stake for Liable {
 
 /// A first block with this in namespace 0.
 fn opening(system: &System) -> Block {
-    child(&genesis(), 1, vec![Entry::new(SYSTEM, system.encode())])
+    let entries = if system.is_empty() { vec![] } else { vec![Entry::new(SYSTEM, system.encode())] };
+    child(&genesis(), 1, entries)
 }
 
 #[test]
@@ -278,19 +281,168 @@ fn found_equivocations_survive_a_restart() {
     assert_eq!(again.collect(&[], genesis().digest(), &Liable).equivocations, [equivocation(3)]);
 }
 
+/// Two votes of a voter that exclude each other, each signed by it.
+fn double_vote(secret: &crate::ffg::VoteSecret) -> Evidence {
+    let domain = super::parameters(CHAIN_ID, genesis().digest(), EPOCH_BLOCKS).domain;
+    let signed = |root: u8| {
+        let (source, target) = ([1; 32].into(), [root; 32].into());
+        let vote = Vote { source: Point { epoch: 0, root: source }, target: Point { epoch: 1, root: target } };
+        SignedVote { vote, witness: Witness::Alone(secret.sign_unguarded(&domain, &vote)) }
+    };
+    Evidence { key: secret.public(), first: signed(2), second: signed(3) }
+}
+
+fn report(desk: &Desk, system: &System, stake: &dyn Stake) -> Result<(), Refused> {
+    system.encode().iter().try_for_each(|piece| desk.report(piece, stake))
+}
+
+/// Evidence against these seats; the first four are all candidates there are.
+fn accusing(seats: impl IntoIterator<Item = u64>) -> Vec<Evidence> {
+    seats.into_iter().map(|seat| double_vote(&keys(seat).votes)).collect()
+}
+
+#[test]
+fn when_everybody_is_accused_at_once_the_block_leaves_one_to_judge() {
+    let [leader, voter] = [0, 1].map(seat);
+    let all = System { evidence: accusing(0..4), ..System::default() };
+    report(&leader.desk, &all, &none).unwrap();
+    let refused = opening(&all);
+    assert!(voter.desk.judge(&[], &refused, refused.digest(), &none).is_err(), "nobody would be left");
+    let collected = leader.desk.collect(&[], genesis().digest(), &none);
+    assert_eq!(collected.evidence.len(), 3);
+    let block = opening(&collected);
+    voter.desk.judge(&[], &block, block.digest(), &none).unwrap();
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    /// Whatever waits: a leader proposes what the others vote for, and leaves nothing out that they would vote for as well.
+    #[test]
+    fn what_a_leader_collects_is_what_others_take(
+        voters in proptest::collection::btree_set(0_u64..8, 0..8),
+        engine in proptest::collection::btree_set(0_u64..8, 0..8),
+        has_stake in proptest::prelude::any::<bool>(),
+    ) {
+        let [leader, voter] = [0, 1].map(seat);
+        let stake: &dyn Stake = if has_stake { &Liable } else { &none };
+        let pool = System {
+            evidence: accusing(voters),
+            equivocations: engine.into_iter().map(equivocation).collect(),
+            ..System::default()
+        };
+        for piece in pool.encode() {
+            // Some are against nobody who has anything to lose.
+            let _ = leader.desk.report(&piece, stake);
+        }
+        let collected = leader.desk.collect(&[], genesis().digest(), stake);
+        let block = opening(&collected);
+        voter.desk.judge(&[], &block, block.digest(), stake).unwrap();
+        let room = EVIDENCE_PER_BLOCK_MAX - collected.offenders().len();
+        if room > 0 {
+            for piece in &pool.evidence {
+                let mut more = collected.clone();
+                more.evidence.push(piece.clone());
+                let block = opening(&more);
+                proptest::prop_assert!(voter.desk.judge(&[], &block, block.digest(), stake).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn evidence_is_refused_when_there_is_no_room_and_taken_again_when_there_is() {
+    const ROOM: usize = 6;
+    let directory = tempfile::tempdir().unwrap();
+    let history = Arc::new(History::open(&directory.path().join("history.redb")).unwrap());
+    let tracker = Tracker::genesis(&committee(), &genesis(), EPOCH_BLOCKS).unwrap();
+    let desk = Desk::with_room(keys(0).votes.clone(), tracker, history, ROOM).unwrap();
+    let both = |seat: u64| System { equivocations: vec![equivocation(seat)], ..System::default() };
+    for seat in 0..ROOM as u64 {
+        report(&desk, &both(seat), &Liable).unwrap();
+    }
+    let one_more = both(ROOM as u64);
+    assert_eq!(report(&desk, &one_more, &Liable), Err(Refused::Full(Full(ROOM))));
+    assert_eq!(report(&desk, &both(5), &Liable), Ok(()), "that one is kept");
+    let other_kind = System { evidence: accusing([1]), ..System::default() };
+    assert_eq!(report(&desk, &other_kind, &Liable), Ok(()), "each kind has its own room");
+    desk.commit().unwrap();
+    assert_eq!(desk.history().equivocations(usize::MAX).unwrap().len(), ROOM, "all on the disk");
+    // Nobody has stake to lose after this block, so nothing of it is of use.
+    desk.deliver(&child(&genesis(), 1, vec![]), &none).unwrap();
+    assert_eq!(report(&desk, &one_more, &Liable), Ok(()));
+}
+
+#[test]
+fn what_peers_send_about_strangers_takes_no_room_from_what_costs_somebody() {
+    let [desk, _] = [0, 1].map(seat).map(|seat| seat.desk);
+    for seat in 100..180 {
+        desk.hear(Message::Equivocation(Box::new(equivocation(seat)))).unwrap();
+        if seat < 120 {
+            desk.hear(Message::Evidence(Box::new(double_vote(&keys(seat).votes)))).unwrap();
+        }
+    }
+    let system = System { evidence: accusing([2]), equivocations: vec![equivocation(3)], ..System::default() };
+    report(&desk, &system, &Liable).unwrap();
+    let collected = desk.collect(&[], genesis().digest(), &Liable);
+    assert!(collected.offenders().contains(&Offender::Vote(*keys(2).votes.public().bytes())));
+    desk.hear(Message::Evidence(Box::new(double_vote(&keys(1).votes)))).unwrap();
+    let block = child(&genesis(), 1, vec![]);
+    desk.deliver(&block, &none).unwrap();
+    let collected = desk.collect(&[], block.digest(), &Liable);
+    let expected: std::collections::BTreeSet<_> = [1, 2].map(|seat| *keys(seat).votes.public().bytes()).into();
+    assert_eq!(
+        collected.evidence.iter().map(|piece| *piece.key.bytes()).collect::<std::collections::BTreeSet<_>>(),
+        expected
+    );
+    assert!(collected.equivocations.is_empty(), "nobody had stake to lose");
+}
+
+#[test]
+fn false_evidence_is_refused_whoever_sends_it() {
+    let desk = seat(0).desk;
+    let mut forged = double_vote(&keys(2).votes);
+    forged.key = keys(3).votes.public();
+    let reported = report(&desk, &System { evidence: vec![forged.clone()], ..System::default() }, &Liable);
+    assert!(matches!(reported, Err(Refused::False(_))), "{reported:?}");
+    assert!(desk.hear(Message::Evidence(Box::new(forged))).is_err());
+    let mut bytes = equivocation(2).encode();
+    bytes[..32].copy_from_slice(&equivocation(3).key());
+    let framed = crate::equivocation::Equivocation::decode(&bytes).unwrap();
+    let reported = report(&desk, &System { equivocations: vec![framed.clone()], ..System::default() }, &Liable);
+    assert!(matches!(reported, Err(Refused::False(_))), "{reported:?}");
+    assert!(desk.hear(Message::Equivocation(Box::new(framed))).is_err());
+    assert!(desk.collect(&[], genesis().digest(), &Liable).is_empty());
+}
+
+#[test]
+fn evidence_whose_signers_nobody_can_tell_any_more_makes_room_for_another_piece() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = Arc::new(History::open(&directory.path().join("history.redb")).unwrap());
+    let new = double_vote(&keys(3).votes);
+    let mut old = new.clone();
+    let Witness::Alone(signature) = old.first.witness else { panic!("{old:?}") };
+    // As a detector makes it of a certificate, of an electorate that is not known any more.
+    let mut signers = Signers::none(4);
+    signers.insert(3);
+    old.first.witness = Witness::Aggregate { electorate: [7; 32].into(), signers, signature };
+    history.put_evidence(*old.key.bytes(), old.encode().into());
+    history.commit().unwrap();
+    let tracker = Tracker::genesis(&committee(), &genesis(), EPOCH_BLOCKS).unwrap();
+    let desk = Desk::new(keys(0).votes.clone(), tracker, history).unwrap();
+    assert!(desk.collect(&[], genesis().digest(), &none).is_empty());
+    let block = child(&genesis(), 1, vec![]);
+    desk.deliver(&block, &none).unwrap();
+    desk.hear(Message::Evidence(Box::new(new.clone()))).unwrap();
+    assert_eq!(desk.collect(&[], block.digest(), &none).evidence, std::slice::from_ref(&new));
+    desk.commit().unwrap();
+    assert_eq!(desk.history().evidence(9).unwrap(), [new]);
+}
+
 #[test]
 fn who_left_is_convicted_while_it_has_stake_to_lose() {
     let [judge, other] = [0, 1].map(seat);
-    let domain = super::parameters(CHAIN_ID, genesis().digest(), EPOCH_BLOCKS).domain;
-    let secret = &keys(9).votes;
-    let signed = |root: u8| {
-        let vote = Vote {
-            source: Point { epoch: 0, root: [1; 32].into() },
-            target: Point { epoch: 1, root: [root; 32].into() },
-        };
-        SignedVote { vote, witness: Witness::Alone(secret.sign_unguarded(&domain, &vote)) }
-    };
-    let evidence = Evidence { key: secret.public(), first: signed(2), second: signed(3) };
+    let evidence = double_vote(&keys(9).votes);
     let system = System { evidence: vec![evidence], ..System::default() };
     let reported = &system.encode()[0];
     assert!(judge.desk.report(reported, &none).is_err(), "a stranger has nothing to lose");

@@ -12,7 +12,9 @@ use crate::equivocation::EquivocationError;
 use crate::ffg::{ApplyError, Input, Leak, Outcome, Parameters, ParametersError, State, TrustError, VoteError};
 use crate::system::{System, SystemError};
 use alloy_primitives::{B256, U256, keccak256};
-use proof::checkpoint::{Domain, Electorate, Evidence, EvidenceError, Point, Validator, ValidatorSet, VoteKey};
+use proof::checkpoint::{
+    Domain, Electorate, Evidence, EvidenceError, Point, Validator, ValidatorSet, VoteKey, Witness,
+};
 use protocol::api::{CheckpointName, StakeFinality};
 use std::collections::BTreeSet;
 
@@ -156,6 +158,25 @@ impl Tracker {
         Ok(())
     }
 
+    /// Takes a piece of evidence that stands in the next block, behind those that were taken: the rule for judges and proposers.
+    ///
+    /// # Errors
+    /// When it must not stand there; nothing has changed.
+    pub(super) fn convict(&mut self, evidence: &Evidence, liable: &dyn Fn(&VoteKey) -> bool) -> Result<(), JudgeError> {
+        let is_liable = self.is_outside(&evidence.key) && liable(&evidence.key);
+        self.check_evidence_against(evidence, is_liable)?;
+        self.convicted.insert(evidence.key);
+        Ok(())
+    }
+
+    /// Whether everything is known that it takes to judge the signatures of a piece of evidence.
+    pub(super) fn knows_signers(&self, evidence: &Evidence) -> bool {
+        [&evidence.first, &evidence.second].into_iter().all(|signed| match &signed.witness {
+            Witness::Alone(_) => true,
+            Witness::Aggregate { electorate, .. } => self.electorate(electorate).is_some(),
+        })
+    }
+
     /// Whether evidence against `key` would be looked at: it is a candidate, not convicted, and not the last one, whom
     /// nobody would be left to judge.
     pub(super) fn accuses(&self, key: &VoteKey) -> bool {
@@ -193,11 +214,7 @@ impl Tracker {
             return Err(JudgeError::Opening(block.height));
         }
         let mut next = self.clone();
-        for evidence in &system.evidence {
-            let is_liable = next.is_outside(&evidence.key) && liable(&evidence.key);
-            next.check_evidence_against(evidence, is_liable)?;
-            next.convicted.insert(evidence.key);
-        }
+        system.evidence.iter().try_for_each(|evidence| next.convict(evidence, liable))?;
         let outcome = next.advance(block, digest, &system.votes, candidate)?;
         if let Some((number, reason)) = outcome.refused.into_iter().next() {
             return Err(JudgeError::Vote { number, reason });

@@ -15,11 +15,12 @@
 //! Based Cryptosystems" (1999), the variant that they call Joint-Feldman; Desmedt and Jajodia, "Redistributing secret
 //! shares to new access structures and its applications" (1997).
 
+use super::dealings::RESEND_BLOCKS;
 use super::secret::{DecodeUnit as _, Sharing};
 use crate::committees::Schedule;
 use crate::limits::{COMMITTEE_MAX, HEIGHT_MAX};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use commonware_codec::{Copying, Decode as _, Encode as _};
+use commonware_codec::{Copying, Decode as _, Encode as _, EncodeSize as _};
 use commonware_cryptography::bls12381::dkg::feldman_desmedt::{self as feldman, Failure, Reveal, observe};
 use commonware_cryptography::bls12381::primitives::sharing::{Mode, ModeVersion};
 use commonware_cryptography::bls12381::primitives::variant::MinPk;
@@ -27,8 +28,9 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_parallel::Sequential;
 use commonware_utils::ordered::{Quorum as _, Set};
 use commonware_utils::{N3f1, NZU32, sys_rng};
-use proof::lane::{DEALING_BYTES_MAX, KeyRecord};
+use proof::lane::{DEALING_BYTES_MAX, KeyRecord, LANE_KEY_BYTES};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 pub(super) type Info = feldman::Info<MinPk, PublicKey>;
@@ -39,6 +41,12 @@ pub(super) type SignedLog = feldman::SignedDealerLog<MinPk, PublicKey>;
 
 /// Dealings in one block.
 pub const DEALINGS_PER_BLOCK_MAX: usize = 8;
+/// Bytes of a point of the commitment to a polynomial.
+const POINT_BYTES: usize = LANE_KEY_BYTES;
+/// Bytes of a share: a scalar.
+const SHARE_BYTES: usize = 32;
+/// Blocks until a message is answered, or shows in a block: some are proposed and not yet final when it is sent, and when it arrives.
+pub(super) const HOP_BLOCKS: u64 = 3;
 /// Domain of everything that is signed in a round.
 const DOMAIN: &[u8] = b"kumo/lane/dkg/v1/";
 
@@ -118,6 +126,17 @@ impl Key {
     }
 }
 
+/// Fewest blocks of an epoch with which `validators` hand the key to another committee in time, although one of its members is
+/// away, so that they wait for half of the round, and although what they publish then is lost once.
+///
+/// Each half is an epoch less a block: the first one must have time for a share, its acknowledgement, and the block after which it is noticed, the
+/// other one for what is published twice, and for as many blocks as the dealings of a quorum take.
+pub fn epoch_blocks_min(validators: usize) -> u64 {
+    let blocks = quorum(validators).div_ceil(DEALINGS_PER_BLOCK_MAX) as u64;
+    let (first, second) = (2 * HOP_BLOCKS + 1, RESEND_BLOCKS + HOP_BLOCKS + blocks);
+    1 + first.max(second)
+}
+
 fn quorum(members: usize) -> usize {
     use commonware_utils::Faults as _;
     N3f1::quorum(members as u32) as usize
@@ -193,6 +212,17 @@ impl Round {
         self.dealings.contains_key(dealer)
     }
 
+    /// Whether `dealer` may deal.
+    pub fn deals(&self, dealer: &PublicKey) -> bool {
+        self.dealers.position(dealer).is_some()
+    }
+
+    /// Bytes of what a dealer sends to one member: a commitment to a polynomial that a quorum of points decides, and a share.
+    pub fn dealt_bytes(&self) -> usize {
+        let points = quorum(self.players.len());
+        points.encode_size() + points * POINT_BYTES + SHARE_BYTES
+    }
+
     /// Dealings that stand in blocks.
     pub fn logs(&self) -> &Logs {
         &self.logs
@@ -206,16 +236,18 @@ impl Round {
     /// Checks a dealing: some milliseconds.
     pub fn check(&self, dealing: &[u8]) -> Result<(PublicKey, Log), DealingError> {
         let wrong = || DealingError::Encoding(dealing.len());
-        if dealing.len() > DEALING_BYTES_MAX {
+        let members = u32::try_from(self.players.len()).ok().and_then(NonZeroU32::new).ok_or_else(wrong)?;
+        // Before any point is decoded.
+        if dealing.len() > SignedLog::max_encode_size(members).min(DEALING_BYTES_MAX) {
             return Err(wrong());
         }
-        let signed = SignedLog::decode_cfg(Copying(dealing), &NZU32!(COMMITTEE_MAX as u32)).map_err(|_| wrong())?;
+        let signed = SignedLog::decode_cfg(Copying(dealing), &members).map_err(|_| wrong())?;
         if signed.encode() != dealing {
             return Err(wrong());
         }
         let (dealer, log) = signed.check(&self.info).ok_or(DealingError::Signature)?;
         let name = hex::encode(&dealer);
-        if self.dealers.position(&dealer).is_none() {
+        if !self.deals(&dealer) {
             return Err(DealingError::Dealer(name));
         }
         if self.has(&dealer) {

@@ -18,13 +18,14 @@ use commonware_cryptography::ed25519::{PrivateKey, PublicKey};
 use commonware_cryptography::transcript::{Transcript, Version};
 use commonware_cryptography::{Hasher as _, Sha256, Signer as _};
 use commonware_parallel::Sequential;
+use commonware_utils::ordered::Set;
 use commonware_utils::{N3f1, NZU32, sys_rng};
 use rand_core::Rng as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 /// Blocks after which a share is sent again that was not acknowledged, and a dealing that stands in no block.
-const RESEND_BLOCKS: u64 = 2;
+pub(super) const RESEND_BLOCKS: u64 = 2;
 /// Blocks that a dealer waits for all acknowledgements, when a new key is made; half of the round when one is handed over.
 const PATIENCE_BLOCKS: u64 = 8;
 
@@ -65,18 +66,37 @@ struct Dealt {
     acknowledged: BTreeMap<PublicKey, PlayerAck<PublicKey>>,
 }
 
+/// A commitment, and the share of one member.
+pub(crate) type ShareDealt = (DealerPubMsg<MinPk>, DealerPrivMsg);
+
+/// What to do about something that a dealer sent to this validator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// It is of no use.
+    Nothing,
+    /// It was taken before: the answer again.
+    Again(Box<Task>),
+    /// Decode it and give it to [`Dealings::take_dealt`].
+    New,
+}
+
 /// The round under way.
 struct Current {
     number: u64,
     info: Info,
+    dealers: Set<PublicKey>,
+    /// Bytes of what each dealer sends to one member.
+    dealt_bytes: usize,
     dealing: Option<Dealing>,
     dealt: Option<Dealt>,
     /// The own dealing when it is complete.
     own: Option<Bytes>,
     /// True dealings, by dealer, the own one among them.
     heard: BTreeMap<PublicKey, Bytes>,
-    /// Who sent a false one.
+    /// Who published a false one.
     liars: BTreeSet<PublicKey>,
+    /// Who sent this validator what is not a share of it.
+    deceivers: BTreeSet<PublicKey>,
     /// Height at which something was sent last.
     sent: Option<u64>,
 }
@@ -166,11 +186,14 @@ impl Dealings {
         let mut current = Current {
             number: round.number,
             info: round.info.clone(),
+            dealers: round.dealers.clone(),
+            dealt_bytes: round.dealt_bytes(),
             dealing: None,
             dealt: self.be_dealt(round),
             own: None,
             heard: BTreeMap::new(),
             liars: BTreeSet::new(),
+            deceivers: BTreeSet::new(),
             sent: None,
         };
         if round.has(&self.name) {
@@ -180,10 +203,10 @@ impl Dealings {
         // Its own share needs no message.
         let own = current.dealing.as_mut().and_then(|dealing| {
             let share = dealing.waiting.remove(&self.name)?;
-            Some((encode_dealing(&dealing.commitment, &share), dealing))
+            Some(((dealing.commitment.clone(), share), dealing))
         });
-        if let (Some((bytes, dealing)), Some(dealt)) = (own, &mut current.dealt)
-            && let Some(acknowledgement) = self.take(round.number, dealt, &self.name, &bytes)
+        if let (Some((share, dealing)), Some(dealt)) = (own, &mut current.dealt)
+            && let Ok(Some(acknowledgement)) = self.take(round.number, dealt, &self.name, share)
         {
             let taken = dealing.dealer.receive_player_ack(self.name.clone(), acknowledgement);
             taken.expect("the validator acknowledges what it dealt");
@@ -215,7 +238,7 @@ impl Dealings {
         let mut acknowledged = BTreeMap::new();
         let kept = self.vault.dealings(round.number).inspect_err(|error| self.failed("read dealings", error));
         for (dealer, bytes) in kept.unwrap_or_default() {
-            let Some((commitment, share)) = decode_dealing(&bytes) else { continue };
+            let Some((commitment, share)) = decode_dealt(&bytes) else { continue };
             if let Ok(Some(acknowledgement)) = player.dealer_message::<N3f1>(dealer.clone(), commitment, share) {
                 acknowledged.insert(dealer, acknowledgement);
             }
@@ -223,19 +246,26 @@ impl Dealings {
         Some(Dealt { player, acknowledged })
     }
 
-    /// Takes what a dealer sent; the acknowledgement if it is right, and on the disk.
-    fn take(&self, round: u64, dealt: &mut Dealt, dealer: &PublicKey, bytes: &[u8]) -> Option<PlayerAck<PublicKey>> {
+    /// Takes the share that a dealer sent; the acknowledgement when it is on the disk. The error says what is false.
+    fn take(
+        &self,
+        round: u64,
+        dealt: &mut Dealt,
+        dealer: &PublicKey,
+        (commitment, share): ShareDealt,
+    ) -> Result<Option<PlayerAck<PublicKey>>, String> {
         if let Some(acknowledged) = dealt.acknowledged.get(dealer) {
-            return Some(acknowledged.clone());
+            return Ok(Some(acknowledged.clone()));
         }
-        let (commitment, share) = decode_dealing(bytes)?;
+        let bytes = encode_dealing(&commitment, &share);
         let taken = dealt.player.dealer_message::<N3f1>(dealer.clone(), commitment, share);
-        let taken = taken.inspect_err(|error| tracing::warn!(%error, round, %dealer, "a dealer sent a false share"));
-        let acknowledgement = taken.ok()??;
-        let kept = self.vault.keep_dealing(round, dealer, bytes);
-        kept.inspect_err(|error| self.failed("keep a share", error)).ok()?;
+        let Some(acknowledgement) = taken.map_err(|error| error.to_string())? else { return Ok(None) };
+        let kept = self.vault.keep_dealing(round, dealer, &bytes);
+        if kept.inspect_err(|error| self.failed("keep a share", error)).is_err() {
+            return Ok(None);
+        }
         dealt.acknowledged.insert(dealer.clone(), acknowledgement.clone());
-        Some(acknowledgement)
+        Ok(Some(acknowledgement))
     }
 
     /// Publishes the own dealing when all have acknowledged, or enough after a while: the shares of the others are
@@ -267,35 +297,65 @@ impl Dealings {
         waiting.iter().map(|(to, share)| Task { to: Some(to.clone()), letter: letter(share) }).collect()
     }
 
-    /// Takes what a peer sent about this round; returns the answer.
-    pub fn hear(&mut self, peer: &PublicKey, round: u64, letter: &Letter) -> Option<Task> {
-        let mut current = self.current.take_if(|current| current.number == round)?;
-        let mut answer = None;
-        match letter {
-            Letter::Dealt { dealing, .. } => {
-                let taken = current.dealt.as_mut().and_then(|dealt| self.take(round, dealt, peer, dealing));
-                answer = taken.map(|acknowledgement| {
-                    let acknowledgement = acknowledgement.encode();
-                    Task { to: Some(peer.clone()), letter: Letter::Acknowledged { round, acknowledgement } }
-                });
-            }
-            Letter::Acknowledged { acknowledgement, .. } => {
-                let decoded = PlayerAck::decode_unit(acknowledgement);
-                if let (Some(dealing), Some(decoded)) = (&mut current.dealing, decoded)
-                    && dealing.dealer.receive_player_ack(peer.clone(), decoded).is_ok()
-                {
-                    dealing.waiting.remove(peer);
-                    if dealing.waiting.is_empty() {
-                        current.publish(&self.name);
-                        // Sent again some blocks after the next one.
-                        answer = current.published();
-                    }
-                }
-            }
-            Letter::Published { .. } | Letter::Share(_) => {}
+    /// What to do about so many bytes that a peer sent as its dealing for this validator, before anything is decoded.
+    ///
+    /// # Errors
+    /// When a dealer sent another number of bytes than dealers send: nothing more is taken from it in this round.
+    pub fn ask(&mut self, peer: &PublicKey, round: u64, bytes: usize) -> Result<Asked, String> {
+        let Some(current) = self.current.as_mut().filter(|current| current.number == round) else {
+            return Ok(Asked::Nothing);
+        };
+        let Some(dealt) = &current.dealt else { return Ok(Asked::Nothing) };
+        if let Some(acknowledgement) = dealt.acknowledged.get(peer) {
+            return Ok(Asked::Again(Box::new(acknowledged(peer, round, acknowledgement))));
+        }
+        if current.dealers.position(peer).is_none() || current.deceivers.contains(peer) {
+            return Ok(Asked::Nothing);
+        }
+        if bytes != current.dealt_bytes {
+            current.deceivers.insert(peer.clone());
+            return Err(format!("{bytes} bytes of a dealing in round {round}, it has {}", current.dealt_bytes));
+        }
+        Ok(Asked::New)
+    }
+
+    /// Takes what [`decode_dealt`] made of a dealing that was [`Asked::New`]; returns the answer.
+    ///
+    /// # Errors
+    /// When it is not a share of this validator: nothing more is taken from the dealer in this round.
+    pub fn take_dealt(
+        &mut self,
+        dealer: &PublicKey,
+        round: u64,
+        decoded: Option<ShareDealt>,
+    ) -> Result<Option<Task>, String> {
+        let Some(mut current) = self.current.take_if(|current| current.number == round) else { return Ok(None) };
+        let taken = match (&mut current.dealt, decoded) {
+            (Some(dealt), Some(share)) => self.take(round, dealt, dealer, share),
+            (Some(_), None) => Err("not a commitment and a share".to_owned()),
+            (None, _) => Ok(None),
+        };
+        if taken.is_err() {
+            current.deceivers.insert(dealer.clone());
         }
         self.current = Some(current);
-        answer
+        let refused = |error| format!("a false dealing in round {round} of the lane key: {error}");
+        let acknowledgement = taken.map_err(refused)?;
+        Ok(acknowledgement.map(|acknowledgement| acknowledged(dealer, round, &acknowledgement)))
+    }
+
+    /// Takes the answer of a member to the own dealing; returns that for all to see when it was the last one.
+    pub fn answered(&mut self, peer: &PublicKey, round: u64, acknowledgement: &[u8]) -> Option<Task> {
+        let current = self.current.as_mut().filter(|current| current.number == round)?;
+        let dealing = current.dealing.as_mut().filter(|dealing| dealing.waiting.contains_key(peer))?;
+        dealing.dealer.receive_player_ack(peer.clone(), PlayerAck::decode_unit(acknowledgement)?).ok()?;
+        dealing.waiting.remove(peer);
+        if !dealing.waiting.is_empty() {
+            return None;
+        }
+        current.publish(&self.name);
+        // Sent again some blocks after the next one.
+        current.published()
     }
 
     /// Whether the dealing that a dealer publishes is still of use.
@@ -343,11 +403,17 @@ impl Dealings {
     }
 }
 
+fn acknowledged(dealer: &PublicKey, round: u64, acknowledgement: &PlayerAck<PublicKey>) -> Task {
+    let letter = Letter::Acknowledged { round, acknowledgement: acknowledgement.encode() };
+    Task { to: Some(dealer.clone()), letter }
+}
+
 fn encode_dealing(commitment: &DealerPubMsg<MinPk>, share: &DealerPrivMsg) -> Bytes {
     [commitment.encode(), share.encode()].concat().into()
 }
 
-fn decode_dealing(bytes: &[u8]) -> Option<(DealerPubMsg<MinPk>, DealerPrivMsg)> {
+/// Decodes what a dealer sent to one member: a group element for each of a quorum, some milliseconds in large committees.
+pub(super) fn decode_dealt(bytes: &[u8]) -> Option<ShareDealt> {
     let mut rest = Copying(bytes);
     let commitment = DealerPubMsg::read_cfg(&mut rest, &NZU32!(COMMITTEE_MAX as u32)).ok()?;
     let share = DealerPrivMsg::read_cfg(&mut rest, &()).ok()?;

@@ -5,8 +5,8 @@
 //! the key see [`Dealings`].
 
 use super::actor::{Letter, Message, Task, Tasks};
-use super::ceremony::{DEALINGS_PER_BLOCK_MAX, Key};
-use super::dealings::Dealings;
+use super::ceremony::{DEALINGS_PER_BLOCK_MAX, Key, Round};
+use super::dealings::{Asked, Dealings, decode_dealt};
 use super::secret::{Part, Secret};
 use super::state::{Fault, Settled, State};
 use super::{Front, LaneStatus, OPENINGS_PER_BLOCK_MAX, Rules, TARGET_AHEAD_MAX};
@@ -277,12 +277,29 @@ impl Desk {
                 .hear_share(Message::clone(message))
                 .map_err(|target| format!("no share of the opening of {target}")),
             Letter::Published { round, dealing } => self.hear_dealing(peer, *round, dealing),
-            Letter::Dealt { round, .. } | Letter::Acknowledged { round, .. } => {
-                let answer = self.dealings.lock().hear(peer, *round, &letter);
-                answer.into_iter().for_each(|task| self.send(task));
+            Letter::Dealt { round, dealing } => self.hear_dealt(peer, *round, dealing),
+            Letter::Acknowledged { round, acknowledgement } => {
+                let published = self.dealings.lock().answered(peer, *round, acknowledgement);
+                published.into_iter().for_each(|task| self.send(task));
                 Ok(())
             }
         }
+    }
+
+    /// Takes the share that a dealer sent. Only dealers are listened to, each until it sends nonsense.
+    fn hear_dealt(&self, dealer: &PublicKey, round: u64, dealing: &[u8]) -> Result<(), String> {
+        let asked = self.dealings.lock().ask(dealer, round, dealing.len())?;
+        let answer = match asked {
+            Asked::Nothing => None,
+            Asked::Again(answer) => Some(*answer),
+            Asked::New => {
+                // Without the lock, which proposals need.
+                let decoded = decode_dealt(dealing);
+                self.dealings.lock().take_dealt(dealer, round, decoded)?
+            }
+        };
+        answer.into_iter().for_each(|task| self.send(task));
+        Ok(())
     }
 
     /// Takes a share of another validator; the error is the target of a share that is none.
@@ -308,7 +325,8 @@ impl Desk {
     /// Takes what a dealer wants in a block, from itself alone: nobody else can make this validator check much.
     fn hear_dealing(&self, dealer: &PublicKey, number: u64, dealing: &Bytes) -> Result<(), String> {
         let round = self.inner.lock().state.round().cloned();
-        let Some(round) = round.filter(|round| round.number == number && !round.has(dealer)) else { return Ok(()) };
+        let is_due = |round: &Arc<Round>| round.number == number && round.deals(dealer) && !round.has(dealer);
+        let Some(round) = round.filter(is_due) else { return Ok(()) };
         if !self.dealings.lock().wants(dealer, number) {
             return Ok(());
         }

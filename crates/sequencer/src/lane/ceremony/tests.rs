@@ -1,5 +1,5 @@
 use super::super::actor::{Letter, Task, Tasks};
-use super::super::dealings::Dealings;
+use super::super::dealings::{Asked, Dealings};
 use super::super::desk::Desk;
 use super::super::state::State;
 use super::super::vault::Vault;
@@ -53,20 +53,28 @@ struct Town {
     homes: BTreeMap<u64, Home>,
     blocks: Vec<Block>,
     letters: usize,
+    epoch_blocks: u64,
+    /// Messages that are slow, with the height at which they arrive.
+    on_way: Vec<(u64, u64, Task)>,
     directory: TempDir,
 }
 
 impl Town {
     /// The first `size` of `seats` are the committee; nobody runs.
     fn new(size: u64, seats: Range<u64>) -> Self {
+        Self::with(size, seats, EPOCH_BLOCKS)
+    }
+
+    fn with(size: u64, seats: Range<u64>, epoch_blocks: u64) -> Self {
         let committee = Committee::new(&validators(0..size), CHAIN_ID).unwrap();
         let policies = [(NAMESPACE, LanePolicy::Both)].into();
         let config = Config { period_blocks: PERIOD, policies, dealt: None, randomness: Randomness::System };
         let rules = Arc::new(Rules::new(&config, CHAIN_ID, None, size as usize));
-        let schedule = Schedule::new(committee, EPOCH_BLOCKS);
+        let schedule = Schedule::new(committee, epoch_blocks);
         let start = State::genesis(rules, schedule.clone(), None);
         let (homes, directory) = (BTreeMap::new(), tempfile::tempdir().unwrap());
-        Self { seats, start, schedule, homes, blocks: Vec::new(), letters: 0, directory }
+        let (blocks, on_way) = (Vec::new(), Vec::new());
+        Self { seats, start, schedule, homes, blocks, letters: 0, epoch_blocks, on_way, directory }
     }
 
     /// A network of `size`, all running.
@@ -169,11 +177,35 @@ impl Town {
 
     /// Announces another committee in the block after the one that opens the next epoch; returns its first height.
     fn announce(&mut self, seats: Range<u64>, way: &mut dyn FnMut(u64, u64, &Letter) -> Way) -> u64 {
-        let opening = (self.height() / EPOCH_BLOCKS + 1) * EPOCH_BLOCKS;
+        let opening = (self.height() / self.epoch_blocks + 1) * self.epoch_blocks;
         self.reach(opening, way);
-        let first = opening + 2 * EPOCH_BLOCKS;
+        let first = opening + 2 * self.epoch_blocks;
         self.deliver(self.block(Some(Announcement { first, validators: validators(seats) }), &[]));
         first
+    }
+
+    /// Blocks up to this height, while every message takes `hop` blocks.
+    fn reach_slowly(&mut self, height: u64, hop: u64, way: &mut dyn FnMut(u64, u64, &Letter) -> Way) {
+        loop {
+            let now = self.height();
+            let (due, later) = std::mem::take(&mut self.on_way).into_iter().partition(|(arrives, ..)| *arrives <= now);
+            self.on_way = later;
+            for (_, from, Task { to, letter }) in due {
+                for seat in self.seats.clone().filter(|seat| *seat != from) {
+                    if to.as_ref().is_none_or(|to| *to == peer(seat)) {
+                        self.arrive(from, seat, &letter, way);
+                    }
+                }
+            }
+            for (seat, home) in &mut self.homes {
+                let sent = std::iter::from_fn(|| home.tasks.try_recv().ok()).map(|task| (now + hop, *seat, task));
+                self.on_way.extend(sent);
+            }
+            if now >= height {
+                return;
+            }
+            self.deliver(self.block(None, &[]));
+        }
     }
 
     fn key(&self, seat: u64) -> Option<Arc<Key>> {
@@ -270,6 +302,80 @@ fn a_dealer_who_sends_a_false_share_and_one_who_stays_away_stop_nothing() {
 }
 
 #[test]
+fn a_dealer_who_sent_nonsense_is_not_heard_again_in_that_round() {
+    let junk = |dealing: &Bytes, kind: usize| -> Bytes {
+        let mut bytes = dealing.to_vec();
+        match kind {
+            0 => bytes.fill(0xff),
+            1 => bytes.truncate(bytes.len() - 1),
+            _ => *bytes.last_mut().unwrap() ^= 1,
+        }
+        bytes.into()
+    };
+    for kind in 0..3 {
+        let mut town = Town::running(4);
+        let (mut sent, mut answers) = (0, 0);
+        let mut way = |from: u64, to: u64, letter: &Letter| match letter {
+            Letter::Dealt { round, dealing } if (from, to) == (3, 1) => {
+                sent += 1;
+                match sent {
+                    1 => Way::Changed(Letter::Dealt { round: *round, dealing: junk(dealing, kind) }),
+                    _ => Way::Arrives,
+                }
+            }
+            Letter::Acknowledged { .. } if (from, to) == (1, 3) => {
+                answers += 1;
+                Way::Arrives
+            }
+            _ => Way::Arrives,
+        };
+        town.reach(EPOCH_BLOCKS, &mut way);
+        assert!(sent > 2, "it was sent again");
+        assert_eq!(answers, 0, "kind {kind}");
+        // The share stands in the dealing, for all to see.
+        town.agree(0..4);
+        town.opens(b"buy");
+    }
+}
+
+#[test]
+fn only_dealers_are_decoded_and_only_what_has_their_length() {
+    let town = Town::running(4);
+    let directory = tempfile::tempdir().unwrap();
+    let mut dealings =
+        Dealings::new(keys(0).consensus.clone(), Vault::new(directory.path().into()), None, Randomness::System);
+    let sent = dealings.follow(0, town.start.ring());
+    let Letter::Dealt { round: 1, dealing } = &sent[0].letter else { panic!("{sent:?}") };
+    let right = dealing.len();
+    assert_eq!(town.start.round().unwrap().dealt_bytes(), right, "what it sends itself");
+    assert_eq!(dealings.ask(&peer(1), 1, right), Ok(Asked::New));
+    assert_eq!(dealings.ask(&peer(1), 2, right), Ok(Asked::Nothing), "another round");
+    for bytes in [0, right, right + 1, DEALING_BYTES_MAX] {
+        assert_eq!(dealings.ask(&peer(9), 1, bytes), Ok(Asked::Nothing), "a stranger");
+    }
+    for (seat, bytes) in [(1, right - 1), (2, right + 1)] {
+        assert!(dealings.ask(&peer(seat), 1, bytes).is_err());
+        assert_eq!(dealings.ask(&peer(seat), 1, right), Ok(Asked::Nothing), "it is not asked again");
+    }
+    assert_eq!(dealings.ask(&peer(3), 1, right), Ok(Asked::New), "others are");
+    assert!(dealings.take_dealt(&peer(3), 1, None).is_err());
+    assert_eq!(dealings.ask(&peer(3), 1, right), Ok(Asked::Nothing));
+    assert_eq!(town.homes[&0].desk.hear(&peer(9), Letter::Dealt { round: 1, dealing: vec![7; right].into() }), Ok(()));
+    let published = Letter::Published { round: 1, dealing: vec![7; 100].into() };
+    assert_eq!(town.homes[&0].desk.hear(&peer(9), published.clone()), Ok(()), "a stranger's is not looked at");
+    assert!(town.homes[&0].desk.hear(&peer(3), published).is_err());
+}
+
+#[test]
+fn a_dealing_longer_than_one_of_the_committee_is_not_decoded() {
+    let (round, good) = a_dealing();
+    let most = SignedLog::max_encode_size(NZU32!(4));
+    assert!(good.len() <= most && most < DEALING_BYTES_MAX);
+    let longer = vec![0; most + 1];
+    assert_eq!(round.check(&longer).map(drop), Err(DealingError::Encoding(most + 1)));
+}
+
+#[test]
 fn as_long_as_fewer_than_a_quorum_deal_the_lane_is_closed_and_the_round_goes_on() {
     let mut town = Town::new(4, 0..4);
     (0..2).for_each(|seat| town.open(seat));
@@ -347,6 +453,32 @@ fn another_committee_gets_shares_of_the_same_key_before_it_begins() {
     assert!(!town.has_share(0), "who left");
     assert!(!town.directory.path().join("1/lane/1").exists(), "the former share is gone");
     town.opens(b"buy");
+}
+
+/// Whether the first `size` validators hand their key to a committee without the first and with a new one, which is away,
+/// while every message takes [`HOP_BLOCKS`] and what dealers publish is lost once.
+fn hands_over(size: u64, epoch_blocks: u64) -> bool {
+    let mut town = Town::with(size, 0..size + 1, epoch_blocks);
+    (0..size).for_each(|seat| town.open(seat));
+    town.reach(2 + size / DEALINGS_PER_BLOCK_MAX as u64, &mut all);
+    let before = town.agree(0..size);
+    let first = town.announce(1..size + 1, &mut all);
+    let (mut sent, round) = (BTreeSet::new(), before.round + 1);
+    let mut way = |from: u64, to: u64, letter: &Letter| match letter {
+        Letter::Published { round: number, .. } if *number == round && sent.insert((from, to)) => Way::Lost,
+        _ => Way::Arrives,
+    };
+    town.reach_slowly(first - 1, HOP_BLOCKS, &mut way);
+    town.key(1).is_some_and(|key| key.round == round && key.sharing.public() == before.sharing.public())
+}
+
+#[test]
+fn with_the_shortest_epochs_that_are_taken_the_key_is_handed_over_and_with_shorter_ones_not() {
+    let fewest = epoch_blocks_min(4);
+    assert!(hands_over(4, fewest), "with {fewest} blocks");
+    assert!(!hands_over(4, fewest - 1), "with {} blocks", fewest - 1);
+    assert_eq!([1, 4, 23, 24, COMMITTEE_MAX].map(epoch_blocks_min), [8, 8, 8, 9, 28]);
+    assert!(epoch_blocks_min(COMMITTEE_MAX) <= protocol::network::EPOCH_BLOCKS_DEFAULT, "any committee, as a rule");
 }
 
 #[test]
