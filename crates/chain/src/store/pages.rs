@@ -22,6 +22,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
 /// First bytes of the file: name and version of this layout.
@@ -39,6 +40,10 @@ const GROUPS_MAX: usize = 2_048;
 const REDB_FLAGS: usize = 9;
 /// The flag.
 const REDB_RECOVERY: u8 = 2;
+/// How long a file that another process has is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is tried meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// The file behind the database.
 #[derive(Debug)]
@@ -83,10 +88,15 @@ impl Pages {
     }
 
     fn lock(path: &Path, file: File) -> io::Result<Self> {
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) => return Err(error),
+        let begin = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // A lock outlives its file in a process that was just forked, until that begins its program.
+                Err(TryLockError::WouldBlock) if begin.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_POLL),
+                Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
         Ok(Self { path: path.into(), file, sums: Mutex::default(), trusting: AtomicBool::new(false) })
     }
