@@ -15,7 +15,7 @@
 //! one moment at or after the last sync, even if a change that was not synced is the reason that they are.
 //!
 //! Files of a committee that has ended are put away in one file ([`Logged::put_away`]), which is read again should they be
-//! asked for; files that an earlier version kept by themselves move into the log when they are asked for.
+//! asked for.
 
 mod blocks;
 mod frames;
@@ -296,10 +296,12 @@ impl<E: Runtime> Log<E> {
         if let Some(failure) = &disk.failure {
             return Err(failure.clone());
         }
+        // Should this end in the middle, nobody writes to the same place.
+        disk.failure = Some(Error::Aborted);
         let written = self.write(&mut disk).await;
+        disk.failure = written.clone().err();
         if let Err(error) = &written {
             tracing::error!(%error, "what the consensus engine keeps cannot be written");
-            disk.failure = Some(error.clone());
         }
         written
     }
@@ -327,47 +329,21 @@ impl<E: Runtime> Log<E> {
         self.context.child("life").next_u64()
     }
 
-    /// Takes over what is kept of a partition elsewhere: files of their own, or files that were put away.
-    async fn adopt(self: &Arc<Self>, partition: &str, kind: Kind) -> Result<(), Error> {
+    /// Takes back what was put away of a partition.
+    async fn adopt(self: &Arc<Self>, partition: &str) -> Result<(), Error> {
         let mut adopted = self.adopted.lock().await;
         if adopted.contains(partition) {
             return Ok(());
         }
-        let is_known = self.state.lock().partitions.contains_key(partition);
-        let own = names(&self.context, partition).await?;
         let away = self.away();
-        let put_away = names(&self.context, &away).await?.iter().any(|name| name == partition.as_bytes());
-        // What the log has is newer: the rest was to be removed.
-        if kind == Kind::Blocks {
-            for name in &own {
-                let (_, bytes) = read(&self.context, partition, name).await?;
-                let name = name.clone();
-                self.on_blocks(partition, move |directory, partition| {
-                    let Some((file, _)) = blocks::open(directory, partition, &name)? else { return Ok(()) };
-                    file.resize(0)?;
-                    file.write(0, &bytes)?;
-                    file.sync()
-                })
-                .await?;
-            }
-        } else if !is_known && kind != Kind::Volatile {
-            for name in &own {
-                let (version, bytes) = read(&self.context, partition, name).await?;
-                let mut state = self.state.lock();
-                let file = state.create(partition, name, version, true);
-                state.write(&file, 0, &bytes)?;
-            }
-            if put_away {
-                let (_, bytes) = read(&self.context, &away, partition.as_bytes()).await?;
+        if names(&self.context, &away).await?.iter().any(|name| name == partition.as_bytes()) {
+            // What the log has is the same: the rest was to be removed.
+            if !self.state.lock().partitions.contains_key(partition) {
+                let bytes = read(&self.context, &away, partition.as_bytes()).await?;
                 let damaged = || Error::PartitionCorrupt(format!("{away}: what was put away of {partition}"));
                 self.take_back(&bytes).ok_or_else(damaged)?;
+                self.commit().await?;
             }
-            self.commit().await?;
-        }
-        if !own.is_empty() {
-            self.context.remove(partition, None).await?;
-        }
-        if put_away {
             self.context.remove(&away, Some(partition.as_bytes())).await?;
         }
         adopted.insert(partition.to_owned());
@@ -459,14 +435,10 @@ async fn names<S: Storage>(storage: &S, partition: &str) -> Result<Vec<Vec<u8>>,
     }
 }
 
-async fn read<S: Storage>(storage: &S, partition: &str, name: &[u8]) -> Result<(BlobVersion, Vec<u8>), Error> {
-    let any = BlobVersion::new(0)..=BlobVersion::new(u16::MAX);
-    let (blob, length, version) = storage.open_versioned(partition, name, any).await?;
-    if length > FILE_BYTES_MAX {
-        return Err(Error::OffsetOverflow);
-    }
-    let bytes = blob.read_at(0, length as usize, ReadOptions::DONT_CACHE).await?.coalesce();
-    Ok((version, bytes.as_ref().to_vec()))
+async fn read<S: Storage>(storage: &S, partition: &str, name: &[u8]) -> Result<Vec<u8>, Error> {
+    let (blob, length) = storage.open(partition, name).await?;
+    let length = usize::try_from(length).map_err(|_| Error::OffsetOverflow)?;
+    Ok(blob.read_at(0, length, ReadOptions::DONT_CACHE).await?.coalesce().as_ref().to_vec())
 }
 
 impl<E: Runtime> Logged<E> {
@@ -532,10 +504,10 @@ impl<E: Runtime> Storage for Logged<E> {
             let (blob, length, version) = self.inner.open_versioned(partition, name, versions).await?;
             return Ok((Blob::Own(blob), length, version));
         }
-        self.log.adopt(partition, kind).await?;
         if kind == Kind::Blocks {
             return self.log.open_block(partition, name, versions).await;
         }
+        self.log.adopt(partition).await?;
         let mut state = self.log.state.lock();
         let found = state.partitions.get(partition).and_then(|files| files.get(name)).cloned();
         let file = found.unwrap_or_else(|| state.create(partition, name, *versions.end(), kind != Kind::Volatile));
@@ -559,10 +531,10 @@ impl<E: Runtime> Storage for Logged<E> {
         if kind == Kind::Own {
             return self.inner.remove(partition, name).await;
         }
-        self.log.adopt(partition, kind).await?;
         if kind == Kind::Blocks {
             return self.log.remove_blocks(partition, name).await;
         }
+        self.log.adopt(partition).await?;
         self.log.state.lock().remove(partition, name)?;
         match kind {
             Kind::Logged { removes_later } if name.is_none() || !removes_later => self.log.commit().await,
@@ -575,11 +547,11 @@ impl<E: Runtime> Storage for Logged<E> {
         if kind == Kind::Own {
             return self.inner.scan(partition).await;
         }
-        self.log.adopt(partition, kind).await?;
         if kind == Kind::Blocks {
             let names = self.log.on_blocks(partition, blocks::scan).await?;
             return names.ok_or_else(|| Error::PartitionMissing(partition.to_owned()));
         }
+        self.log.adopt(partition).await?;
         let state = self.log.state.lock();
         let files = state.partitions.get(partition).ok_or_else(|| Error::PartitionMissing(partition.to_owned()))?;
         Ok(files.keys().cloned().collect())
@@ -595,7 +567,14 @@ impl<E: Runtime> Small<E> {
     }
 
     fn commit(&self) -> Handle<()> {
-        if self.file.is_recorded() { self.log.commit() } else { Handle::ready(Ok(())) }
+        if !self.file.is_kept {
+            return Handle::ready(Ok(()));
+        }
+        // What is written to a removed file is nowhere: nobody must believe that it is on the disk.
+        if self.file.is_removed.load(Ordering::Relaxed) {
+            return Handle::ready(Err(Error::WriteFailed));
+        }
+        self.log.commit()
     }
 }
 

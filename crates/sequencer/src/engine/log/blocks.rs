@@ -18,22 +18,16 @@ pub(super) struct BlockFile {
 /// Opens or creates a file, durably, and returns its length; `None` if it is open already.
 pub(super) fn open(directory: &Path, partition: &str, name: &[u8]) -> io::Result<Option<(BlockFile, u64)>> {
     let folder = directory.join(partition);
-    if !folder.is_dir() {
-        fs::create_dir_all(&folder)?;
-        sync(directory)?;
-        directory.parent().map_or(Ok(()), sync)?;
-    }
+    fs::create_dir_all(&folder)?;
     let path = path(&folder, name);
-    let is_new = !path.is_file();
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => return Ok(None),
         locked => locked?,
     }
-    if is_new {
-        file.sync_all()?;
-        sync(&folder)?;
-    }
+    // Also if it is there already: whoever made it may have been killed before this.
+    file.sync_all()?;
+    [Some(folder.as_path()), Some(directory), directory.parent()].into_iter().flatten().try_for_each(sync)?;
     let length = file.metadata()?.len();
     Ok(Some((BlockFile { file, direct: Direct::open(&path) }, length)))
 }

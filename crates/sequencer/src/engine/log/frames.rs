@@ -12,6 +12,9 @@
 //! become long, a new generation begins in the other one; what stood there is overwritten, which costs a disk less than
 //! to grow a file. A write that a crash cut short is the last one of its life, and each start begins a new life, so
 //! nothing that was left behind it is taken for what followed.
+//!
+//! When a generation is on the disk, the first bytes of the other file are overwritten: if the newest one cannot be read, there
+//! is no older one that could be taken for it. A file is damaged if a frame is behind one of its life that cannot be read.
 
 use bytes::BufMut as _;
 use commonware_runtime::{Error, ReadOptions, Storage, WriteOptions};
@@ -22,6 +25,8 @@ const FORMAT: u16 = 1;
 /// Of frame 0, before what it holds.
 const BEGIN_BYTES: usize = 4 + 2 + 8;
 const NAMES: [&[u8]; 2] = [b"a", b"b"];
+/// What a file begins with when the other one is newer; as long as the header of a frame.
+const RETIRED: [u8; HEADER_BYTES] = *b"retired: see other file\n";
 
 /// The two files.
 pub(super) struct Frames<B> {
@@ -67,19 +72,29 @@ impl<B: commonware_runtime::Blob> Frames<B> {
                 newest = Some((number, held));
             }
         }
+        let is_retired = bytes.iter().any(|bytes| bytes.as_ref().starts_with(&RETIRED));
         let (current, generation, contents) = match newest {
             Some((number, held)) => {
                 let contents = held.contents.into_iter().map(<[u8]>::to_vec).collect();
                 (number, held.generation, Some(contents))
             }
-            // The second file is written when the first one is whole.
-            None if second_bytes > 0 => return Err(corrupt("neither file can be read")),
+            // The second file is written when the first one is whole, and that is retired after it.
+            None if second_bytes > 0 || is_retired => return Err(corrupt("neither file can be read")),
             None => (1, 0, None),
         };
-        Ok((Self { files: [first, second], current, generation, life: 0, place: 0, tail: 0 }, contents))
+        let frames = Self { files: [first, second], current, generation, life: 0, place: 0, tail: 0 };
+        if contents.is_some() {
+            frames.retire(1 - current).await?;
+        }
+        Ok((frames, contents))
     }
 
-    /// Begins a generation that holds `content`, and only that, in the other file.
+    /// Overwrites the beginning of a file.
+    async fn retire(&self, file: usize) -> Result<(), Error> {
+        self.files[file].write_at(0, RETIRED.to_vec(), WriteOptions::SYNC).await
+    }
+
+    /// Begins a generation that holds `content`, and only that, in the other file, which is retired.
     pub async fn begin(&mut self, life: u64, content: &[u8]) -> Result<(), Error> {
         let generation = self.generation + 1;
         let mut begin = Vec::with_capacity(BEGIN_BYTES + content.len());
@@ -90,6 +105,9 @@ impl<B: commonware_runtime::Blob> Frames<B> {
         let frame = frame(life, 0, &begin);
         let (other, tail) = (1 - self.current, frame.len());
         self.files[other].write_at(0, frame, WriteOptions::SYNC).await?;
+        if self.generation > 0 {
+            self.retire(self.current).await?;
+        }
         (self.current, self.generation, self.life, self.place, self.tail) = (other, generation, life, 1, tail);
         Ok(())
     }
@@ -145,22 +163,22 @@ fn header(bytes: &[u8]) -> Option<(u64, u64, usize, u32)> {
     Some((u64::from_be_bytes(*life), u64::from_be_bytes(*place), length, u32::from_be_bytes(*sum)))
 }
 
-/// What a file holds; `None` if nothing was written to it completely.
+/// What a file holds; `None` if its first frame cannot be read.
 fn read(bytes: &[u8]) -> Result<Option<Held<'_>>, &'static str> {
-    let (mut rest, mut contents, mut expected) = (bytes, Vec::new(), None);
-    while let Some((life, content)) = content(rest, contents.len() as u64) {
-        if *expected.get_or_insert(life) != life {
-            break;
-        }
+    let Some((life, first)) = content(bytes, 0) else { return Ok(None) };
+    let (mut rest, mut contents) = (&bytes[HEADER_BYTES + first.len()..], vec![first]);
+    while let Some((_, content)) = content(rest, contents.len() as u64).filter(|(other, _)| *other == life) {
         rest = &rest[HEADER_BYTES + content.len()..];
         contents.push(content);
     }
-    // A frame that was cut short by a crash is the last one. If its successor is there it was whole once.
-    if let Some((life, _, length, _)) = header(rest)
-        && expected.is_none_or(|expected| expected == life)
-        && let Some(behind) = rest.get(HEADER_BYTES.saturating_add(length)..)
-        && content(behind, contents.len() as u64 + 1).is_some_and(|(next, _)| next == life)
-    {
+    // A frame that was cut short by a crash is the last one of its life.
+    let places = contents.len() as u64..;
+    let is_behind = |at: usize| {
+        header(&rest[at..])
+            .is_some_and(|(_, place, ..)| places.contains(&place) && content(&rest[at..], place).is_some())
+    };
+    let mark = life.to_be_bytes();
+    if rest.windows(mark.len()).enumerate().any(|(at, bytes)| bytes == mark && is_behind(at)) {
         return Err("a record in the middle is damaged");
     }
     let Some(begin) = contents.first_mut() else { return Ok(None) };
@@ -181,6 +199,7 @@ fn read(bytes: &[u8]) -> Result<Option<Held<'_>>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use commonware_runtime::{Blob as _, Runner as _, deterministic};
 
     fn begin(generation: u64, content: &[u8]) -> Vec<u8> {
         [&MAGIC[..], &FORMAT.to_be_bytes(), &generation.to_be_bytes(), content].concat()
@@ -219,12 +238,61 @@ mod tests {
     #[test]
     fn damage_before_the_last_write_is_told_from_a_crash() {
         let file = file();
-        let first = frame(7, 0, &begin(3, b"all")).len();
-        // Life and length aside, which say whose the next frame is and where.
-        for damaged in [HEADER_BYTES - 1, HEADER_BYTES, first - 1, first + HEADER_BYTES, first + HEADER_BYTES + 2] {
+        let (first, second) = (frame(7, 0, &begin(3, b"all")).len(), frame(7, 1, b"one").len());
+        for damaged in first..first + second {
             let mut file = file.clone();
             file[damaged] ^= 1;
             assert_eq!(contents(&file), Err("a record in the middle is damaged"), "byte {damaged}");
+        }
+        for damaged in 0..first {
+            let mut file = file.clone();
+            file[damaged] ^= 1;
+            assert_eq!(contents(&file), Ok(None), "byte {damaged}");
+        }
+    }
+
+    /// Opens, begins as often as asked, and appends a frame.
+    async fn live(context: &deterministic::Context, begins: u64) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        let (mut frames, contents) = Frames::open(context, "log").await?;
+        for life in 0..begins {
+            frames.begin(100 + life, b"all").await?;
+            frames.append(&life.to_be_bytes()).await?;
+        }
+        Ok(contents)
+    }
+
+    async fn overwrite(context: &deterministic::Context, name: &[u8], offset: u64, bytes: Vec<u8>) {
+        let (file, _) = context.open("log", name).await.unwrap();
+        file.write_at(offset, bytes, WriteOptions::SYNC).await.unwrap();
+    }
+
+    #[test]
+    fn no_older_generation_is_taken_for_a_newest_one_that_is_damaged() {
+        for begins in [2, 3, 4] {
+            deterministic::Runner::default().start(|context| async move {
+                assert_eq!(live(&context, begins).await.unwrap(), None);
+                let newest = NAMES[(begins as usize + 1) % 2];
+                overwrite(&context, newest, 0, vec![0; 8]).await;
+                assert!(matches!(live(&context, 1).await, Err(Error::PartitionCorrupt(_))), "{begins}");
+            });
+        }
+    }
+
+    /// Whatever part of it a crash leaves: the generation before is whole.
+    #[test]
+    fn a_generation_whose_beginning_was_cut_short_has_not_begun() {
+        let begun = frame(500, 0, &begin(9, &[7; 20_000]));
+        for pages in 0..16_usize {
+            let begun = begun.clone();
+            deterministic::Runner::default().start(|context| async move {
+                live(&context, 3).await.unwrap();
+                // The third generation is in the first file.
+                for (page, bytes) in begun.chunks(4_096).enumerate().filter(|(page, _)| pages >> page & 1 == 1) {
+                    overwrite(&context, NAMES[1], page as u64 * 4_096, bytes.to_vec()).await;
+                }
+                let contents = live(&context, 1).await.unwrap().unwrap();
+                assert_eq!(contents, [b"all".to_vec(), 2_u64.to_be_bytes().to_vec()], "pages {pages:b}");
+            });
         }
     }
 
