@@ -49,6 +49,8 @@ const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 const BLOCKS_END: u64 = u64::MAX;
 /// Headers of pruned blocks.
 const HEADERS: TableDefinition<u64, &[u8]> = TableDefinition::new("headers");
+/// What stood where in the pruned blocks that are still remembered.
+const PLACES: TableDefinition<u64, &[u8]> = TableDefinition::new("places");
 /// Row of [`META`]: the height from which on every block is whole.
 const OLDEST: &str = "oldest";
 const HEIGHTS: TableDefinition<[u8; 32], u64> = TableDefinition::new("heights");

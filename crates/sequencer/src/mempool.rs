@@ -432,14 +432,20 @@ impl Mempool {
 
     /// Forgets the transactions and bundles of a final block and what has expired with it, and remembers both.
     pub fn finalized(&self, height: u64, payload: &Payload) {
+        self.took(height, &places(payload).collect::<Vec<_>>());
+    }
+
+    /// The same with what stood where in a block.
+    pub fn took(&self, height: u64, places: &[(Hash, Place)]) {
         let mut state = self.state.lock();
         let mut gone = Vec::new();
-        for (hash, _) in places(payload) {
+        for (hash, _) in places {
+            let hash = *hash;
             state.ended.remove(&hash);
             gone.extend(state.remove(&hash).map(|terms| (hash, terms)));
         }
         state.height = state.height.max(height);
-        state.finals.insert(height, payload);
+        state.finals.insert(height, places.iter().copied());
         state.including = state.including.split_off(&(height + 1));
         self.end(&mut state, gone, Ended::Final, height);
         let expired = state.take_expired();

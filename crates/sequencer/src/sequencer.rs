@@ -341,6 +341,13 @@ fn catch_up(core: &Core, history: &History) -> Result<u64, StartError> {
     }
     let first = (behind + 1).min(first_remembered(history, stored)?);
     core.desk.heard_of_tip(stored);
+    // Of pruned blocks it is known what was in them, as far as it is remembered.
+    for height in (stored + 1).saturating_sub(STATUS_BLOCKS_MAX).max(1)..first.min(oldest) {
+        let places = history.places(height)?;
+        if !places.is_empty() {
+            core.mempool.took(height, &places);
+        }
+    }
     for height in first..=stored {
         if stored - application >= CATCH_UP_TOLD && (height - first).is_multiple_of(CATCH_UP_TOLD) {
             tracing::info!(height, until = stored, "the application takes the final blocks it has missed");

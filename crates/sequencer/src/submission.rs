@@ -20,7 +20,7 @@
 //! lifetimes counts. After it has expired, or is older than what is remembered, it is a new submission.
 
 mod ended;
-mod finals;
+pub(crate) mod finals;
 mod journal;
 mod record;
 pub(crate) mod relay;

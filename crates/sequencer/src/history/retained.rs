@@ -2,13 +2,17 @@
 //!
 //! Of a pruned block its header stays, under its height, with its certificate and the height by its digest: enough to
 //! prove every later block, and to say of any digest that it was final. Blocks that announce a committee stay whole, as
-//! whoever learns the committees is shown them. Everything else of the history does not grow with its blocks.
+//! whoever learns the committees is shown them. Everything else of the history does not grow with its blocks. Of the newest
+//! ones the hashes of their transactions stay, too: what is final is not ordered again, also after a restart.
 //!
 //! A step is one transaction of bounded size: after a crash it was done or not. Presence is not touched, so that the
 //! engine does not fetch again what was pruned.
 
-use super::{ANNOUNCEMENTS, BLOCKS, HEADERS, History, HistoryError, META, OLDEST};
+use super::{ANNOUNCEMENTS, BLOCKS, HEADERS, History, HistoryError, META, OLDEST, PLACES};
 use crate::block::{Block, Header};
+use crate::content::Hash;
+use crate::limits::STATUS_BLOCKS_MAX;
+use crate::submission::finals::{self, Place};
 use bytes::Bytes;
 use commonware_codec::DecodeExt as _;
 use redb::{Database, ReadableDatabase as _, WriteTransaction};
@@ -32,6 +36,8 @@ struct Old {
     height: u64,
     /// `None` if it stays whole.
     header: Option<Bytes>,
+    /// What stood where in it.
+    places: Vec<u8>,
 }
 
 impl History {
@@ -88,7 +94,14 @@ impl History {
 
     fn old(&self, block: &Block) -> Result<Old, HistoryError> {
         let stays = self.is_announcement(block.height)?;
-        Ok(Old { height: block.height, header: (!stays).then(|| block.header().encode()) })
+        let header = (!stays).then(|| block.header().encode());
+        Ok(Old { height: block.height, header, places: finals::encode(&block.payload) })
+    }
+
+    /// What stood where in a pruned block, if that is among the newest [`STATUS_BLOCKS_MAX`].
+    pub fn places(&self, height: u64) -> Result<Vec<(Hash, Place)>, HistoryError> {
+        let Some(encoded) = self.read(PLACES, height)? else { return Ok(Vec::new()) };
+        finals::decode(&encoded).ok_or_else(|| self.damaged(height, "the hashes of a pruned block".to_owned()))
     }
 
     fn is_announcement(&self, height: u64) -> Result<bool, HistoryError> {
@@ -116,8 +129,12 @@ impl History {
 fn remove_blocks(transaction: &WriteTransaction, old: &[Old]) -> Result<(), redb::Error> {
     let Some(newest) = old.last() else { return Ok(()) };
     let mut blocks = transaction.open_table(BLOCKS)?;
-    let mut headers = transaction.open_table(HEADERS)?;
-    for Old { height, header } in old {
+    let (mut headers, mut remembered) = (transaction.open_table(HEADERS)?, transaction.open_table(PLACES)?);
+    for Old { height, header, places } in old {
+        if !places.is_empty() {
+            remembered.insert(height, places.as_slice())?;
+        }
+        remembered.remove(height.saturating_sub(STATUS_BLOCKS_MAX))?;
         let Some(header) = header else { continue };
         blocks.remove(height)?;
         headers.insert(height, header.as_ref())?;

@@ -52,14 +52,60 @@ pub(crate) fn places(payload: &Payload) -> impl Iterator<Item = (Hash, Place)> {
     transactions.chain(payload.bundle_hashes().zip(0u32..).map(|(hash, number)| (hash, Place::Bundle(number))))
 }
 
+const TRANSACTION: u8 = 0;
+const BUNDLE: u8 = 1;
+
+/// All places of a block: the hash, a byte for the kind, and namespace and position of a transaction or number of a bundle.
+pub(crate) fn encode(payload: &Payload) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    for (hash, place) in places(payload) {
+        encoded.extend(hash);
+        match place {
+            Place::Transaction(namespace, index) => {
+                encoded.push(TRANSACTION);
+                encoded.extend(namespace.to_be_bytes());
+                encoded.extend(index.to_be_bytes());
+            }
+            Place::Bundle(number) => {
+                encoded.push(BUNDLE);
+                encoded.extend(number.to_be_bytes());
+            }
+        }
+    }
+    encoded
+}
+
+/// What [`encode`] wrote; `None` if it is something else.
+pub(crate) fn decode(mut encoded: &[u8]) -> Option<Vec<(Hash, Place)>> {
+    fn take<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+        let (taken, rest) = from.split_first_chunk()?;
+        *from = rest;
+        Some(taken)
+    }
+    let mut places = Vec::new();
+    while !encoded.is_empty() {
+        let hash = *take(&mut encoded)?;
+        let place = match take(&mut encoded)? {
+            [TRANSACTION] => {
+                let namespace = u64::from_be_bytes(*take(&mut encoded)?);
+                Place::Transaction(namespace, u32::from_be_bytes(*take(&mut encoded)?))
+            }
+            [BUNDLE] => Place::Bundle(u32::from_be_bytes(*take(&mut encoded)?)),
+            _ => return None,
+        };
+        places.push((hash, place));
+    }
+    Some(places)
+}
+
 impl Finals {
     /// Takes the next final block; one at or below the newest is not taken again.
-    pub fn insert(&mut self, height: u64, payload: &Payload) {
+    pub fn insert(&mut self, height: u64, places: impl Iterator<Item = (Hash, Place)>) {
         if self.blocks.back().is_some_and(|(newest, _)| *newest >= height) {
             return;
         }
         let before = self.order.len();
-        for (hash, place) in places(payload) {
+        for (hash, place) in places {
             let key = key(&hash);
             // What became final twice counts where it was first.
             self.places.entry(key).or_insert_with(|| {
@@ -94,5 +140,28 @@ impl Finals {
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.order.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Content;
+
+    #[test]
+    fn places_are_read_as_written_and_nothing_else_is() {
+        let entries = vec![Entry::new(3, vec!["a".into(), "b".into()]), Entry::new(9, vec!["c".into()])];
+        let payload = Payload::new(Content { entries, bundles: vec![] }).unwrap();
+        let (expected, encoded) = (places(&payload).collect::<Vec<_>>(), encode(&payload));
+        assert_eq!(expected.len(), 3);
+        assert_eq!(decode(&encoded), Some(expected));
+        assert_eq!(decode(&[]), Some(vec![]));
+        assert!(
+            (1..encoded.len()).filter(|length| decode(&encoded[..*length]).is_some()).count() < 3,
+            "whole places only"
+        );
+        let mut other = encoded;
+        other[32] = 7;
+        assert_eq!(decode(&other), None);
     }
 }

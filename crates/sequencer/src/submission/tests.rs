@@ -341,8 +341,8 @@ fn the_newest_two_full_blocks_are_always_remembered() {
     let mut finals = Finals::default();
     let blocks: Vec<Payload> = (1..=5).map(full).collect();
     for (payload, height) in blocks.iter().zip(1..) {
-        finals.insert(height, payload);
-        finals.insert(height, payload);
+        finals.insert(height, places(payload));
+        finals.insert(height, places(payload));
         assert!(finals.len() <= 3 * TRANSACTIONS_MAX);
     }
     assert_eq!(finals.since(), 3);

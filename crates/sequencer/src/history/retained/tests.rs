@@ -57,6 +57,8 @@ fn of_pruned_blocks_header_certificate_and_height_stay_and_announcements_are_who
             let kept = [0, 4].contains(&height) || height >= 6;
             assert_eq!(history.block(height).unwrap().is_some(), kept, "block {height}");
             assert_eq!(history.is_pruned(height).unwrap(), !kept);
+            let places: Vec<_> = finals::places(&block.payload).filter(|_| height < 6).collect();
+            assert_eq!(history.places(height).unwrap(), places, "what stood in block {height}");
             assert_eq!(history.header(height).unwrap(), Some(block.header()));
             assert_eq!(history.height(&block.digest()).unwrap(), Some(height));
         }
