@@ -44,6 +44,15 @@ pub struct Evidence {
     pub inputs: B256,
 }
 
+/// Where the blocks begin that can still be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// First of them.
+    pub height: u64,
+    /// Whether everybody was heard; who was not may have older ones.
+    pub is_sure: bool,
+}
+
 /// The source has no answer that can be believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot learn what was ordered: {0}")]
@@ -55,6 +64,8 @@ pub trait Ordered: Send + Sync {
     fn namespace(&self) -> u64;
     /// What shows the account in the checkpoint of `epoch`, whose block has `height`; `None` if nobody has it.
     fn evidence(&self, epoch: u64, height: u64) -> impl Future<Output = Result<Option<Evidence>, SourceError>> + Send;
+    /// The lowest height from `from` on at which somebody still proves a block.
+    fn oldest(&self, from: u64) -> impl Future<Output = Result<Oldest, SourceError>> + Send;
     /// Verified blocks with transactions of the namespace, of these heights, ascending.
     fn blocks(&self, from: u64, to: u64) -> impl Future<Output = Result<Vec<BatchBlock>, SourceError>> + Send;
 }
@@ -110,6 +121,17 @@ pub enum InboxError {
         reached: B256,
         /// What the account has.
         committed: B256,
+    },
+    /// Blocks with transactions of the namespace are kept by nobody.
+    #[error(
+        "every validator has pruned blocks between {height}, up to which the inbox is, and {oldest}, and they had transactions of \
+         the namespace: add a validator that kept them (--retention forever) to the network file, else nothing more of it can be posted"
+    )]
+    Pruned {
+        /// Last block that is covered.
+        height: u64,
+        /// First block that can be had.
+        oldest: u64,
     },
     /// A block that no batch can take.
     #[error(
@@ -314,17 +336,32 @@ impl<S: Ordered> Batches<S> {
         via: Via,
     ) -> Result<Option<Job>, PlanError> {
         let covered = evidence.checkpoint.height - 1;
-        // Validators may have pruned older blocks, and those have nothing of the namespace.
-        let next = evidence.since.max(rollup.height + 1);
-        let reached = Reached { height: rollup.height, inputs: rollup.inputs, next };
+        if evidence.inputs == rollup.inputs {
+            // Nothing was ordered: the account alone says so, and it is posted only for whoever waits for a height.
+            let silence = Filling::new(self.source.namespace(), rollup.inputs, via);
+            return self
+                .until
+                .map(|_| silence.job(self.id, anchor(evidence), covered))
+                .transpose()
+                .map_err(PlanError::from);
+        }
+        // Blocks before the first transaction have nothing of the namespace. Of later ones that are pruned that is not known; if one had
+        // something, the rest does not lead to the account.
+        let first = evidence.since.max(rollup.height + 1);
+        let oldest = self.source.oldest(first).await.map_err(InboxError::from)?;
+        let reached = Reached { height: rollup.height, inputs: rollup.inputs, next: oldest.height };
         let mut filling = self.fill(reached, covered, via).await?;
         if filling.reached != evidence.inputs {
             let (reached, committed) = (filling.reached, evidence.inputs);
-            return Err(InboxError::Inputs { height: covered, reached, committed }.into());
-        }
-        // Nothing was ordered: the account alone says so, and saying it once a post is enough.
-        if filling.batch.blocks.is_empty() && self.until.is_none() {
-            return Ok(None);
+            return Err(match oldest {
+                Oldest { height, .. } if height == first => InboxError::Inputs { height: covered, reached, committed },
+                Oldest { height, is_sure: true } => InboxError::Pruned { height: rollup.height, oldest: height },
+                Oldest { height, is_sure: false } => SourceError(format!(
+                    "blocks before {height} are pruned, had transactions, and not every validator answers"
+                ))
+                .into(),
+            }
+            .into());
         }
         if filling.make_room() {
             return Ok(Some(filling.job(self.id, anchor(evidence), covered)?));

@@ -23,6 +23,8 @@ struct Chain {
     blocks: Vec<BatchBlock>,
     height: u64,
     lies: bool,
+    /// The oldest block that is kept, and whether everybody said so.
+    oldest: (u64, bool),
 }
 
 fn block(height: u64, bytes: usize) -> BatchBlock {
@@ -31,7 +33,7 @@ fn block(height: u64, bytes: usize) -> BatchBlock {
 
 impl Chain {
     fn new(blocks: Vec<BatchBlock>, height: u64) -> Self {
-        Self { blocks, height, lies: false }
+        Self { blocks, height, lies: false, oldest: (0, true) }
     }
 
     fn inputs(&self, to: u64) -> B256 {
@@ -69,8 +71,14 @@ impl Ordered for Chain {
         Ok(Some(Evidence { checkpoint: self.checkpoint(), header, commitment, account, since, inputs }))
     }
 
+    async fn oldest(&self, from: u64) -> Result<Oldest, SourceError> {
+        let (height, is_sure) = self.oldest;
+        Ok(Oldest { height: height.max(from), is_sure })
+    }
+
     async fn blocks(&self, from: u64, to: u64) -> Result<Vec<BatchBlock>, SourceError> {
         assert!(from <= to && to - from < PAGE_BLOCKS && to < self.height);
+        assert!(from >= self.oldest.0, "block {from} is pruned");
         assert!(from >= self.since(), "blocks from before the first transaction may be pruned");
         Ok(self.blocks.iter().filter(|block| (from..=to).contains(&block.height)).cloned().collect())
     }
@@ -290,6 +298,34 @@ fn silence_is_posted_only_when_it_is_asked_for() {
     let call = IRollupInbox::postCalldataCall::abi_decode(&job.data).unwrap();
     assert_eq!((call.batch.len(), call.rest.len(), job.blobs.len()), (0, 0, 0));
     assert_eq!(next(&chain, &Fake::new(&chain, 60), Via::Blobs, Some(60)), Ok(None), "covered");
+}
+
+#[test]
+fn nothing_is_fetched_while_nothing_is_ordered() {
+    let chain = Chain { oldest: (u64::MAX, true), ..Chain::new(vec![block(3, 9)], 80) };
+    assert_eq!(next(&chain, &Fake::new(&chain, 5), Via::Calldata, None), Ok(None));
+    assert!(next(&chain, &Fake::new(&chain, 5), Via::Calldata, Some(60)).unwrap().is_some());
+}
+
+#[test]
+fn after_a_silence_longer_than_blocks_are_kept_the_next_one_is_posted() {
+    let chain = Chain { oldest: (40, true), ..Chain::new(vec![block(3, 9), block(70, 9)], 80) };
+    let job = next(&chain, &Fake::new(&chain, 5), Via::Calldata, None).unwrap().unwrap();
+    let (batch, rest) = calldata(&job);
+    assert_eq!((batch.blocks.as_slice(), rest.len(), job.mark), (&chain.blocks[1..], 0, 79));
+}
+
+#[test]
+fn a_transaction_that_nobody_keeps_is_an_end_unless_somebody_was_not_heard() {
+    let chain = Chain { oldest: (40, true), ..Chain::new(vec![block(3, 9), block(39, 9), block(70, 9)], 80) };
+    let l1 = Fake::new(&chain, 5);
+    let refused = next(&chain, &l1, Via::Calldata, None).unwrap_err();
+    assert_eq!(refused, InboxError::Pruned { height: 5, oldest: 40 }.into());
+    assert!(!refused.is_transient());
+    let refused = next(&Chain { oldest: (40, false), ..chain.clone() }, &l1, Via::Calldata, None).unwrap_err();
+    assert!(refused.is_transient(), "{refused}");
+    let job = next(&Chain { oldest: (39, true), ..chain.clone() }, &l1, Via::Calldata, None).unwrap().unwrap();
+    assert_eq!(calldata(&job).0.blocks, chain.blocks[1..]);
 }
 
 #[test]

@@ -9,13 +9,14 @@ use crate::wallet::Wallet;
 use alloy_primitives::{Address, B256, U256};
 use bridge_ethereum::journal::Identity;
 use bridge_ethereum::{
-    Batches, Evidence, FeeLimits, HttpL1, Journal, Mail, Ordered, Poster, PosterError, Settings, SourceError, Step,
-    inbox,
+    Batches, Evidence, FeeLimits, HttpL1, Journal, Mail, Oldest, Ordered, Poster, PosterError, Settings, SourceError,
+    Step, inbox,
 };
 use proof::batch::BatchBlock;
 use proof::checkpoint::Checkpoint;
 use protocol::abi::l1::IRollupInbox;
-use protocol::api::{KeptCheckpoint, NamespaceAccount};
+use protocol::api::{KeptCheckpoint, NamespaceAccount, ValidatorStatus};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -149,6 +150,30 @@ impl Rollups {
         last.map_or(Ok(None), Err)
     }
 
+    /// The lowest height from `from` on at which a validator proves a block. What validators say that they keep is only where to look.
+    async fn oldest(&self, namespace: u64, from: u64) -> Result<Oldest, SourceError> {
+        let mut last = match self.blocks(namespace, from, from, 0).await {
+            Ok(blocks) if !blocks.is_empty() => return Ok(Oldest { height: from, is_sure: true }),
+            Ok(_) => format!("no validator has block {from}"),
+            Err(error) => error.to_string(),
+        };
+        let (mut told, mut is_sure) = (BTreeSet::new(), true);
+        for validator in &self.validators {
+            match validator.get::<ValidatorStatus>("/seq/v1/status").await {
+                Ok(status) => told.extend((status.oldest_height > from).then_some(status.oldest_height)),
+                Err(_) => is_sure = false,
+            }
+        }
+        for height in told {
+            match self.blocks(namespace, height, height, 0).await {
+                Ok(blocks) if !blocks.is_empty() => return Ok(Oldest { height, is_sure }),
+                Ok(_) => {}
+                Err(error) => last = error.to_string(),
+            }
+        }
+        Err(SourceError(last))
+    }
+
     /// The checkpoint of `epoch` in whose block this account was proven. Its other fields count for nothing until an L1 has its root.
     async fn checkpoint(&self, epoch: u64, account: &VerifiedAccount) -> Result<Option<Checkpoint>, SourceError> {
         let path = format!("/seq/v1/checkpoint?epoch={epoch}");
@@ -182,6 +207,10 @@ impl Ordered for Source {
             since: account.account.since,
             inputs: account.account.inputs,
         }))
+    }
+
+    async fn oldest(&self, from: u64) -> Result<Oldest, SourceError> {
+        self.rollups.oldest(self.namespace, from).await
     }
 
     async fn blocks(&self, from: u64, to: u64) -> Result<Vec<BatchBlock>, SourceError> {
