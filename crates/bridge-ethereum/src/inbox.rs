@@ -62,8 +62,14 @@ pub struct SourceError(pub String);
 pub trait Ordered: Send + Sync {
     /// Its namespace.
     fn namespace(&self) -> u64;
-    /// What shows the account in the checkpoint of `epoch`, whose block has `height`; `None` if nobody has it.
-    fn evidence(&self, epoch: u64, height: u64) -> impl Future<Output = Result<Option<Evidence>, SourceError>> + Send;
+    /// What shows the account in the checkpoint of `epoch` with this root, whose block has `height`; `None` if nobody has it. The
+    /// checkpoint has another root only if nobody has that one, and everybody another.
+    fn evidence(
+        &self,
+        epoch: u64,
+        height: u64,
+        root: B256,
+    ) -> impl Future<Output = Result<Option<Evidence>, SourceError>> + Send;
     /// The lowest height from `from` on at which somebody still proves a block.
     fn oldest(&self, from: u64) -> impl Future<Output = Result<Oldest, SourceError>> + Send;
     /// Verified blocks with transactions of the namespace, of these heights, ascending.
@@ -294,7 +300,7 @@ impl<S: Ordered> Batches<S> {
     }
 
     async fn evidence(&self, epoch: u64, height: u64, there: B256) -> Result<Evidence, InboxError> {
-        let evidence = self.source.evidence(epoch, height).await?.ok_or(InboxError::NoEvidence(height))?;
+        let evidence = self.source.evidence(epoch, height, there).await?.ok_or(InboxError::NoEvidence(height))?;
         let here = evidence.checkpoint.root();
         match here == there {
             true => Ok(evidence),
@@ -517,6 +523,8 @@ pub struct LastFinal {
     pub epoch: u64,
     /// Height of its block.
     pub height: u64,
+    /// Its root.
+    pub root: B256,
 }
 
 /// How far rollup `id` is, and how far the light client of its inbox.
@@ -527,7 +535,7 @@ pub async fn last_final(l1: &impl L1, contract: Address, id: U256) -> Result<Las
     let rollup = rollup(l1, contract, id).await?;
     let client = ask(l1, contract, "lightClient", IRollupInbox::lightClientCall {}).await?;
     let latest = ask(l1, client, "latest", IKumoLightClient::latestCall {}).await?;
-    Ok(LastFinal { rollup, epoch: latest.epoch, height: latest.height })
+    Ok(LastFinal { rollup, epoch: latest.epoch, height: latest.height, root: latest.root })
 }
 
 /// What a mode takes, in words.

@@ -63,7 +63,7 @@ impl Ordered for Chain {
         NAMESPACE
     }
 
-    async fn evidence(&self, epoch: u64, height: u64) -> Result<Option<Evidence>, SourceError> {
+    async fn evidence(&self, epoch: u64, height: u64, _: B256) -> Result<Option<Evidence>, SourceError> {
         assert_eq!((epoch, height), (self.height / 8, self.height));
         let inputs = if self.lies { B256::repeat_byte(9) } else { self.inputs(height - 1) };
         let (header, commitment, account) = Default::default();

@@ -174,19 +174,30 @@ impl Rollups {
         Err(SourceError(last))
     }
 
-    /// The checkpoint of `epoch` in whose block this account was proven. Its other fields count for nothing until an L1 has its root.
-    async fn checkpoint(&self, epoch: u64, account: &VerifiedAccount) -> Result<Option<Checkpoint>, SourceError> {
+    /// The checkpoint of `epoch` with this root, in whose block this account was proven. The root alone makes its fields believable, so
+    /// one with another root is given only if every validator has another one: then the network is not the one that the L1 follows.
+    async fn checkpoint(
+        &self,
+        epoch: u64,
+        root: B256,
+        account: &VerifiedAccount,
+    ) -> Result<Option<Checkpoint>, SourceError> {
         let path = format!("/seq/v1/checkpoint?epoch={epoch}");
-        let mut last = None;
+        let (mut last, mut others) = (None, Vec::new());
         for validator in &self.validators {
             let told: Result<KeptCheckpoint, _> = validator.get_up_to(&path, CHECKPOINT_ANSWER_BYTES_MAX).await;
             match told.map(|told| read_checkpoint(&told.kept)) {
-                Ok(Some(checkpoint)) if checkpoint.block == account.digest => return Ok(Some(checkpoint)),
-                Ok(_) => {}
+                Ok(Some(checkpoint)) if checkpoint.block != account.digest => {}
+                Ok(Some(checkpoint)) if checkpoint.root() == root => return Ok(Some(checkpoint)),
+                Ok(Some(checkpoint)) => others.push(checkpoint),
+                Ok(None) => {}
                 Err(error) => last = Some(SourceError(error.to_string())),
             }
         }
-        last.map_or(Ok(None), Err)
+        match others.len() == self.validators.len() {
+            true => Ok(others.pop()),
+            false => last.map_or(Ok(None), Err),
+        }
     }
 }
 
@@ -195,9 +206,9 @@ impl Ordered for Source {
         self.namespace
     }
 
-    async fn evidence(&self, epoch: u64, height: u64) -> Result<Option<Evidence>, SourceError> {
+    async fn evidence(&self, epoch: u64, height: u64, root: B256) -> Result<Option<Evidence>, SourceError> {
         let Some(account) = self.rollups.account_at(self.namespace, height).await? else { return Ok(None) };
-        let Some(checkpoint) = self.rollups.checkpoint(epoch, &account).await? else { return Ok(None) };
+        let Some(checkpoint) = self.rollups.checkpoint(epoch, root, &account).await? else { return Ok(None) };
         let told = account.evidence;
         Ok(Some(Evidence {
             checkpoint,
