@@ -26,6 +26,8 @@ use std::future::Future;
 const PAGE_BLOCKS: u64 = 64;
 /// Bytes of a call beside batch and leaves: anchor, lengths, padding.
 const CALL_HEAD_BYTES: usize = 4 << 10;
+/// Bytes that a block may take in a batch beyond what a quota counts: its head.
+const QUOTA_MARGIN_BYTES: usize = 64;
 
 /// What shows the account of a namespace in the block of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +143,8 @@ pub enum InboxError {
     },
     /// A block that no batch can take.
     #[error(
-        "block {height} has {bytes} bytes of the namespace, a batch by {via} takes {max}: limit the namespace with --quota"
+        "block {height} has {bytes} bytes of the namespace, a batch by {via} takes less than {max}: the inbox cannot pass it \
+         in this way; --quota keeps others from being as large"
     )]
     TooLarge {
         /// Its height.
@@ -214,6 +217,19 @@ impl Via {
         match self {
             Self::Calldata => "calldata",
             Self::Blobs => "blobs",
+        }
+    }
+
+    /// The largest quota of a namespace, in bytes, with which every block fits into a batch.
+    pub fn quota_max(self) -> usize {
+        self.bytes_max() - QUOTA_MARGIN_BYTES
+    }
+
+    /// Most bytes of a batch, whatever follows.
+    fn bytes_max(self) -> usize {
+        match self {
+            Self::Calldata => CALL_BYTES_MAX - CALL_HEAD_BYTES,
+            Self::Blobs => BATCH_BYTES_MAX,
         }
     }
 }
@@ -418,23 +434,16 @@ impl Filling {
         Self { namespace, via, batch: Batch::default(), bytes: 1, filled: inputs, rest: vec![], reached: inputs }
     }
 
-    /// Most bytes of the batch, whatever follows.
-    fn bytes_max(&self) -> usize {
-        match self.via {
-            Via::Calldata => CALL_BYTES_MAX - CALL_HEAD_BYTES,
-            Via::Blobs => BATCH_BYTES_MAX,
-        }
-    }
-
     fn take(&mut self, block: BatchBlock) -> Result<(), InboxError> {
         let (leaf, height) = (block.leaf(self.namespace), block.height);
         let bytes = block.encoded_bytes().unwrap_or(usize::MAX);
-        let (via, max) = (self.via.name(), self.bytes_max());
-        if bytes >= max {
+        let (via, max) = (self.via.name(), self.via.bytes_max());
+        // Behind others it is a leaf at first; the batches before it are posted.
+        if bytes >= max && self.batch.blocks.is_empty() {
             return Err(InboxError::TooLarge { height, bytes, via, max });
         }
         self.reached = leaf.extend(&self.reached);
-        if self.rest.is_empty() && self.bytes + bytes <= max {
+        if self.rest.is_empty() && self.bytes.saturating_add(bytes) <= max {
             self.bytes += bytes;
             self.filled = self.reached;
             self.batch.blocks.push(block);

@@ -361,6 +361,25 @@ fn a_block_that_no_batch_takes_is_named_with_the_limit() {
 }
 
 #[test]
+fn blocks_before_one_that_no_batch_takes_are_posted() {
+    let chain = Chain::new(vec![block(3, 9), block(4, 200 << 10), block(5, 9)], 80);
+    let job = next(&chain, &Fake::new(&chain, 0), Via::Calldata, None).unwrap().unwrap();
+    let (batch, rest) = calldata(&job);
+    assert_eq!((batch.blocks.as_slice(), rest.len(), job.mark), (&chain.blocks[..1], 2, 3));
+    let refused = next(&chain, &Fake::new(&chain, 3), Via::Calldata, None);
+    assert!(matches!(refused, Err(PlanError::Inbox(InboxError::TooLarge { height: 4, .. }))), "{refused:?}");
+}
+
+#[test]
+fn a_block_as_large_as_the_largest_quota_fits() {
+    for via in [Via::Calldata, Via::Blobs] {
+        // A quota counts 16 bytes of a namespace and 4 of each transaction.
+        let chain = Chain::new(vec![block(3, via.quota_max() - 16 - 4)], 80);
+        assert!(next(&chain, &Fake::new(&chain, 0), via, None).unwrap().is_some());
+    }
+}
+
+#[test]
 fn a_state_is_posted_with_its_anchor_once_that_is_final() {
     let chain = Chain::new(vec![block(3, 9)], 80);
     let mut proven = Proven {
