@@ -19,7 +19,7 @@ use protocol::abi::l1::{Carrier, IRollupInbox};
 use serde_json::{Value, json};
 use std::future::Future;
 
-/// Blocks of the L1 whose events are asked for at a time.
+/// Most blocks of the L1 whose events are asked for at a time; fewer where a node has too much to say.
 const PAGE_BLOCKS: u64 = 2_000;
 /// Events of one page.
 const EVENTS_MAX: usize = 4_000;
@@ -147,13 +147,18 @@ impl<B: Blobs> Deriver<B> {
     /// # Errors
     /// When the L1 does not answer, or what it has is not what the network ordered.
     pub async fn batches(&mut self, from: u64, to: u64) -> Result<Vec<Derived>, DeriveError> {
-        let (mut found, mut from) = (Vec::new(), from);
-        while from <= to {
-            let last = to.min(from.saturating_add(PAGE_BLOCKS - 1));
-            for event in self.events(from, last).await? {
-                found.push(self.read(&event).await?);
+        let (mut found, mut pages) = (Vec::new(), Pages::new(from, to));
+        while let Some((from, last)) = pages.next() {
+            match self.events(from, last).await {
+                Ok(events) => {
+                    for event in events {
+                        found.push(self.read(&event).await?);
+                    }
+                    pages.done(last);
+                }
+                // Nodes refuse what is too long in words of their own.
+                Err(error) => pages.halve().then_some(()).ok_or(error)?,
             }
-            from = last + 1;
         }
         Ok(found)
     }
@@ -239,6 +244,38 @@ impl<B: Blobs> Deriver<B> {
     }
 }
 
+/// Blocks of the L1, some at a time.
+#[derive(Debug)]
+struct Pages {
+    from: u64,
+    to: u64,
+    /// Blocks of the next page.
+    blocks: u64,
+}
+
+impl Pages {
+    fn new(from: u64, to: u64) -> Self {
+        Self { from, to, blocks: PAGE_BLOCKS }
+    }
+
+    /// First and last block of the next page.
+    fn next(&self) -> Option<(u64, u64)> {
+        (self.from <= self.to).then(|| (self.from, self.to.min(self.from.saturating_add(self.blocks - 1))))
+    }
+
+    /// The page up to `last` is read; the next one may be twice as long.
+    fn done(&mut self, last: u64) {
+        (self.from, self.blocks) = (last + 1, (2 * self.blocks).min(PAGE_BLOCKS));
+    }
+
+    /// The page is asked for again, half as long; false if it was of one block.
+    fn halve(&mut self) -> bool {
+        let is_one = self.next().is_none_or(|(from, last)| from == last);
+        self.blocks = (self.blocks / 2).max(1);
+        !is_one
+    }
+}
+
 /// An event and where it stands.
 struct Posted {
     event: IRollupInbox::BatchPosted,
@@ -259,4 +296,39 @@ impl Posted {
 
 fn malformed(what: &'static str) -> L1Error {
     L1Error::Unreachable { what, reason: "the answer cannot be read".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_with_too_much_is_halved_until_it_is_read_and_no_block_is_left_out() {
+        let (mut pages, mut read) = (Pages::new(5, 9_000), 5);
+        while let Some((from, last)) = pages.next() {
+            assert_eq!(from, read);
+            // A node that says at most the events of 7 blocks around block 3,000, where they are dense.
+            if (from..=last).contains(&3_000) && last - from >= 7 {
+                assert!(pages.halve());
+                continue;
+            }
+            assert!(last - from < PAGE_BLOCKS);
+            read = last + 1;
+            pages.done(last);
+        }
+        assert_eq!(read, 9_001);
+        assert_eq!(pages.blocks, PAGE_BLOCKS, "it is long again after them");
+    }
+
+    #[test]
+    fn one_block_is_not_halved() {
+        let mut pages = Pages::new(3, 3);
+        assert!(!pages.halve());
+        assert_eq!(Pages::new(4, 3).next(), None);
+        let (mut pages, mut tries) = (Pages::new(0, 10_000), 0);
+        while pages.halve() {
+            tries += 1;
+        }
+        assert_eq!((tries, pages.next()), (10, Some((0, 0))));
+    }
 }

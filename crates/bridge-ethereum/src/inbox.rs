@@ -26,6 +26,8 @@ use std::future::Future;
 const PAGE_BLOCKS: u64 = 64;
 /// Bytes of a call beside batch and leaves: anchor, lengths, padding.
 const CALL_HEAD_BYTES: usize = 4 << 10;
+/// Bytes that a block may take in a batch beyond what a quota counts: its head.
+const QUOTA_MARGIN_BYTES: usize = 64;
 
 /// What shows the account of a namespace in the block of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,15 @@ pub struct Evidence {
     pub inputs: B256,
 }
 
+/// Where the blocks begin that can still be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// First of them.
+    pub height: u64,
+    /// Whether everybody was heard; who was not may have older ones.
+    pub is_sure: bool,
+}
+
 /// The source has no answer that can be believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot learn what was ordered: {0}")]
@@ -53,8 +64,16 @@ pub struct SourceError(pub String);
 pub trait Ordered: Send + Sync {
     /// Its namespace.
     fn namespace(&self) -> u64;
-    /// What shows the account in the checkpoint of `epoch`, whose block has `height`; `None` if nobody has it.
-    fn evidence(&self, epoch: u64, height: u64) -> impl Future<Output = Result<Option<Evidence>, SourceError>> + Send;
+    /// What shows the account in the checkpoint of `epoch` with this root, whose block has `height`; `None` if nobody has it. The
+    /// checkpoint has another root only if nobody has that one, and everybody another.
+    fn evidence(
+        &self,
+        epoch: u64,
+        height: u64,
+        root: B256,
+    ) -> impl Future<Output = Result<Option<Evidence>, SourceError>> + Send;
+    /// The lowest height from `from` on at which somebody still proves a block.
+    fn oldest(&self, from: u64) -> impl Future<Output = Result<Oldest, SourceError>> + Send;
     /// Verified blocks with transactions of the namespace, of these heights, ascending.
     fn blocks(&self, from: u64, to: u64) -> impl Future<Output = Result<Vec<BatchBlock>, SourceError>> + Send;
 }
@@ -111,9 +130,21 @@ pub enum InboxError {
         /// What the account has.
         committed: B256,
     },
+    /// Blocks with transactions of the namespace are kept by nobody.
+    #[error(
+        "every validator has pruned blocks between {height}, up to which the inbox is, and {oldest}, and they had transactions of \
+         the namespace: add a validator that kept them (--retention forever) to the network file, else nothing more of it can be posted"
+    )]
+    Pruned {
+        /// Last block that is covered.
+        height: u64,
+        /// First block that can be had.
+        oldest: u64,
+    },
     /// A block that no batch can take.
     #[error(
-        "block {height} has {bytes} bytes of the namespace, a batch by {via} takes {max}: limit the namespace with --quota"
+        "block {height} has {bytes} bytes of the namespace, a batch by {via} takes less than {max}: the inbox cannot pass it \
+         in this way; --quota keeps others from being as large"
     )]
     TooLarge {
         /// Its height.
@@ -186,6 +217,19 @@ impl Via {
         match self {
             Self::Calldata => "calldata",
             Self::Blobs => "blobs",
+        }
+    }
+
+    /// The largest quota of a namespace, in bytes, with which every block fits into a batch.
+    pub fn quota_max(self) -> usize {
+        self.bytes_max() - QUOTA_MARGIN_BYTES
+    }
+
+    /// Most bytes of a batch, whatever follows.
+    fn bytes_max(self) -> usize {
+        match self {
+            Self::Calldata => CALL_BYTES_MAX - CALL_HEAD_BYTES,
+            Self::Blobs => BATCH_BYTES_MAX,
         }
     }
 }
@@ -272,7 +316,7 @@ impl<S: Ordered> Batches<S> {
     }
 
     async fn evidence(&self, epoch: u64, height: u64, there: B256) -> Result<Evidence, InboxError> {
-        let evidence = self.source.evidence(epoch, height).await?.ok_or(InboxError::NoEvidence(height))?;
+        let evidence = self.source.evidence(epoch, height, there).await?.ok_or(InboxError::NoEvidence(height))?;
         let here = evidence.checkpoint.root();
         match here == there {
             true => Ok(evidence),
@@ -314,17 +358,32 @@ impl<S: Ordered> Batches<S> {
         via: Via,
     ) -> Result<Option<Job>, PlanError> {
         let covered = evidence.checkpoint.height - 1;
-        // Validators may have pruned older blocks, and those have nothing of the namespace.
-        let next = evidence.since.max(rollup.height + 1);
-        let reached = Reached { height: rollup.height, inputs: rollup.inputs, next };
+        if evidence.inputs == rollup.inputs {
+            // Nothing was ordered: the account alone says so, and it is posted only for whoever waits for a height.
+            let silence = Filling::new(self.source.namespace(), rollup.inputs, via);
+            return self
+                .until
+                .map(|_| silence.job(self.id, anchor(evidence), covered))
+                .transpose()
+                .map_err(PlanError::from);
+        }
+        // Blocks before the first transaction have nothing of the namespace. Of later ones that are pruned that is not known; if one had
+        // something, the rest does not lead to the account.
+        let first = evidence.since.max(rollup.height + 1);
+        let oldest = self.source.oldest(first).await.map_err(InboxError::from)?;
+        let reached = Reached { height: rollup.height, inputs: rollup.inputs, next: oldest.height };
         let mut filling = self.fill(reached, covered, via).await?;
         if filling.reached != evidence.inputs {
             let (reached, committed) = (filling.reached, evidence.inputs);
-            return Err(InboxError::Inputs { height: covered, reached, committed }.into());
-        }
-        // Nothing was ordered: the account alone says so, and saying it once a post is enough.
-        if filling.batch.blocks.is_empty() && self.until.is_none() {
-            return Ok(None);
+            return Err(match oldest {
+                Oldest { height, .. } if height == first => InboxError::Inputs { height: covered, reached, committed },
+                Oldest { height, is_sure: true } => InboxError::Pruned { height: rollup.height, oldest: height },
+                Oldest { height, is_sure: false } => SourceError(format!(
+                    "blocks before {height} are pruned, had transactions, and not every validator answers"
+                ))
+                .into(),
+            }
+            .into());
         }
         if filling.make_room() {
             return Ok(Some(filling.job(self.id, anchor(evidence), covered)?));
@@ -375,23 +434,16 @@ impl Filling {
         Self { namespace, via, batch: Batch::default(), bytes: 1, filled: inputs, rest: vec![], reached: inputs }
     }
 
-    /// Most bytes of the batch, whatever follows.
-    fn bytes_max(&self) -> usize {
-        match self.via {
-            Via::Calldata => CALL_BYTES_MAX - CALL_HEAD_BYTES,
-            Via::Blobs => BATCH_BYTES_MAX,
-        }
-    }
-
     fn take(&mut self, block: BatchBlock) -> Result<(), InboxError> {
         let (leaf, height) = (block.leaf(self.namespace), block.height);
         let bytes = block.encoded_bytes().unwrap_or(usize::MAX);
-        let (via, max) = (self.via.name(), self.bytes_max());
-        if bytes >= max {
+        let (via, max) = (self.via.name(), self.via.bytes_max());
+        // Behind others it is a leaf at first; the batches before it are posted.
+        if bytes >= max && self.batch.blocks.is_empty() {
             return Err(InboxError::TooLarge { height, bytes, via, max });
         }
         self.reached = leaf.extend(&self.reached);
-        if self.rest.is_empty() && self.bytes + bytes <= max {
+        if self.rest.is_empty() && self.bytes.saturating_add(bytes) <= max {
             self.bytes += bytes;
             self.filled = self.reached;
             self.batch.blocks.push(block);
@@ -480,6 +532,8 @@ pub struct LastFinal {
     pub epoch: u64,
     /// Height of its block.
     pub height: u64,
+    /// Its root.
+    pub root: B256,
 }
 
 /// How far rollup `id` is, and how far the light client of its inbox.
@@ -490,7 +544,7 @@ pub async fn last_final(l1: &impl L1, contract: Address, id: U256) -> Result<Las
     let rollup = rollup(l1, contract, id).await?;
     let client = ask(l1, contract, "lightClient", IRollupInbox::lightClientCall {}).await?;
     let latest = ask(l1, client, "latest", IKumoLightClient::latestCall {}).await?;
-    Ok(LastFinal { rollup, epoch: latest.epoch, height: latest.height })
+    Ok(LastFinal { rollup, epoch: latest.epoch, height: latest.height, root: latest.root })
 }
 
 /// What a mode takes, in words.

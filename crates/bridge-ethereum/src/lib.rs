@@ -50,7 +50,7 @@ pub use derive::{Blobs, Content, DeriveError, Derived, Deriver};
 pub use fees::{FeeLimits, Fees};
 pub use finality::{Certified, Finality, FinalityError};
 pub use http::HttpL1;
-pub use inbox::{Batches, Evidence, InboxError, Mail, Ordered, Proven, SourceError, Via};
+pub use inbox::{Batches, Evidence, InboxError, Mail, Oldest, Ordered, Proven, SourceError, Via};
 pub use journal::{Journal, JournalError};
 pub use l1::{Call, L1, L1Error, Receipt};
 pub use pace::Pace;

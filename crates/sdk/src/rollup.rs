@@ -140,13 +140,37 @@ impl Rollups {
 
     /// Final blocks from `from` (1 and more) to `to`, or as many as one answer has, with all transactions of the
     /// namespace; each is verified, none is left out. Waits up to `wait_millis` for the first one, and is empty if it
-    /// did not come.
+    /// did not come. Whoever tells something untrue, or has nothing, is passed over.
     pub async fn blocks(&self, namespace: u64, from: u64, to: u64, wait_millis: u64) -> Result<Vec<VerifiedBlock>> {
         let max = to.saturating_sub(from).saturating_add(1).min(PAGE_BLOCKS);
-        let wait = wait_millis.min(WAIT_MILLIS);
+        let (mut wait, mut is_new, mut last) = (wait_millis.min(WAIT_MILLIS), false, None);
+        for validator in &self.validators {
+            match self.page(validator, namespace, from, max, wait).await {
+                // It was waited for; another one may have had it all the time.
+                Ok(page) if page.is_empty() => (wait, is_new) = (0, true),
+                Err(error) if may_another_do_better(&error) => last = Some(error),
+                answer => return answer,
+            }
+        }
+        match last {
+            Some(error) if !is_new => Err(error),
+            None if !is_new => Err(no_validators()),
+            _ => Ok(vec![]),
+        }
+    }
+
+    /// Blocks from `from` on, at most `max`, as one validator proves them.
+    async fn page(
+        &self,
+        validator: &Gateway,
+        namespace: u64,
+        from: u64,
+        max: u64,
+        wait: u64,
+    ) -> Result<Vec<VerifiedBlock>> {
         let path = format!("/seq/v1/namespaces/{namespace}/blocks?from={from}&max={max}&wait={wait}");
-        let page = self.page(&path).await?;
-        let mut verified = Vec::with_capacity(page.blocks.len());
+        let page: NamespacePage = validator.get_up_to(&path, PAGE_BYTES_MAX).await?;
+        let mut verified = Vec::with_capacity(page.blocks.len().min(max as usize));
         for (block, height) in page.blocks.iter().zip(from..).take(max as usize) {
             let block = self.trust.block(namespace, height, verified.last(), block);
             verified.push(block.map_err(|source| RollupError::Untrue { height, source })?);
@@ -168,18 +192,6 @@ impl Rollups {
         Ok((told, verified))
     }
 
-    /// As [`Self::ask`], in a form that other threads can run.
-    async fn page(&self, path: &str) -> Result<NamespacePage> {
-        let mut last = None;
-        for validator in &self.validators {
-            match validator.get_up_to(path, PAGE_BYTES_MAX).await {
-                Err(error) if is_worth_another(&error) => last = Some(error),
-                answer => return Ok(answer?),
-            }
-        }
-        Err(last.map_or_else(|| RollupError::Committee("it has no validators".to_owned()), RollupError::Validator))
-    }
-
     /// The key of the encrypted lane that the validators made, as a final block names it; what a validator says of a round under
     /// way if there is none.
     pub async fn lane_key(&self) -> Result<std::result::Result<KeyRecord, LaneState>> {
@@ -198,7 +210,20 @@ impl Rollups {
                 answer => return Ok(answer?),
             }
         }
-        Err(last.map_or_else(|| RollupError::Committee("it has no validators".to_owned()), RollupError::Validator))
+        Err(last.map_or_else(no_validators, RollupError::Validator))
+    }
+}
+
+fn no_validators() -> RollupError {
+    RollupError::Committee("it has no validators".to_owned())
+}
+
+/// Whether another validator may have what this one has not, or prove what this one does not.
+fn may_another_do_better(error: &RollupError) -> bool {
+    match error {
+        RollupError::Untrue { .. } => true,
+        RollupError::Validator(error) => is_worth_another(error),
+        _ => false,
     }
 }
 

@@ -23,6 +23,8 @@ struct Chain {
     blocks: Vec<BatchBlock>,
     height: u64,
     lies: bool,
+    /// The oldest block that is kept, and whether everybody said so.
+    oldest: (u64, bool),
 }
 
 fn block(height: u64, bytes: usize) -> BatchBlock {
@@ -31,7 +33,7 @@ fn block(height: u64, bytes: usize) -> BatchBlock {
 
 impl Chain {
     fn new(blocks: Vec<BatchBlock>, height: u64) -> Self {
-        Self { blocks, height, lies: false }
+        Self { blocks, height, lies: false, oldest: (0, true) }
     }
 
     fn inputs(&self, to: u64) -> B256 {
@@ -61,7 +63,7 @@ impl Ordered for Chain {
         NAMESPACE
     }
 
-    async fn evidence(&self, epoch: u64, height: u64) -> Result<Option<Evidence>, SourceError> {
+    async fn evidence(&self, epoch: u64, height: u64, _: B256) -> Result<Option<Evidence>, SourceError> {
         assert_eq!((epoch, height), (self.height / 8, self.height));
         let inputs = if self.lies { B256::repeat_byte(9) } else { self.inputs(height - 1) };
         let (header, commitment, account) = Default::default();
@@ -69,8 +71,14 @@ impl Ordered for Chain {
         Ok(Some(Evidence { checkpoint: self.checkpoint(), header, commitment, account, since, inputs }))
     }
 
+    async fn oldest(&self, from: u64) -> Result<Oldest, SourceError> {
+        let (height, is_sure) = self.oldest;
+        Ok(Oldest { height: height.max(from), is_sure })
+    }
+
     async fn blocks(&self, from: u64, to: u64) -> Result<Vec<BatchBlock>, SourceError> {
         assert!(from <= to && to - from < PAGE_BLOCKS && to < self.height);
+        assert!(from >= self.oldest.0, "block {from} is pruned");
         assert!(from >= self.since(), "blocks from before the first transaction may be pruned");
         Ok(self.blocks.iter().filter(|block| (from..=to).contains(&block.height)).cloned().collect())
     }
@@ -293,6 +301,34 @@ fn silence_is_posted_only_when_it_is_asked_for() {
 }
 
 #[test]
+fn nothing_is_fetched_while_nothing_is_ordered() {
+    let chain = Chain { oldest: (u64::MAX, true), ..Chain::new(vec![block(3, 9)], 80) };
+    assert_eq!(next(&chain, &Fake::new(&chain, 5), Via::Calldata, None), Ok(None));
+    assert!(next(&chain, &Fake::new(&chain, 5), Via::Calldata, Some(60)).unwrap().is_some());
+}
+
+#[test]
+fn after_a_silence_longer_than_blocks_are_kept_the_next_one_is_posted() {
+    let chain = Chain { oldest: (40, true), ..Chain::new(vec![block(3, 9), block(70, 9)], 80) };
+    let job = next(&chain, &Fake::new(&chain, 5), Via::Calldata, None).unwrap().unwrap();
+    let (batch, rest) = calldata(&job);
+    assert_eq!((batch.blocks.as_slice(), rest.len(), job.mark), (&chain.blocks[1..], 0, 79));
+}
+
+#[test]
+fn a_transaction_that_nobody_keeps_is_an_end_unless_somebody_was_not_heard() {
+    let chain = Chain { oldest: (40, true), ..Chain::new(vec![block(3, 9), block(39, 9), block(70, 9)], 80) };
+    let l1 = Fake::new(&chain, 5);
+    let refused = next(&chain, &l1, Via::Calldata, None).unwrap_err();
+    assert_eq!(refused, InboxError::Pruned { height: 5, oldest: 40 }.into());
+    assert!(!refused.is_transient());
+    let refused = next(&Chain { oldest: (40, false), ..chain.clone() }, &l1, Via::Calldata, None).unwrap_err();
+    assert!(refused.is_transient(), "{refused}");
+    let job = next(&Chain { oldest: (39, true), ..chain.clone() }, &l1, Via::Calldata, None).unwrap().unwrap();
+    assert_eq!(calldata(&job).0.blocks, chain.blocks[1..]);
+}
+
+#[test]
 fn blocks_that_lead_elsewhere_and_other_networks_are_refused() {
     let chain = Chain::new(vec![block(3, 9)], 80);
     let lying = Chain { lies: true, ..chain.clone() };
@@ -322,6 +358,25 @@ fn a_block_that_no_batch_takes_is_named_with_the_limit() {
     let refused = next(&chain, &Fake::new(&chain, 0), Via::Calldata, None);
     assert!(matches!(refused, Err(PlanError::Inbox(InboxError::TooLarge { height: 3, .. }))), "{refused:?}");
     assert!(next(&chain, &Fake::new(&chain, 0), Via::Blobs, None).unwrap().is_some(), "blobs hold it");
+}
+
+#[test]
+fn blocks_before_one_that_no_batch_takes_are_posted() {
+    let chain = Chain::new(vec![block(3, 9), block(4, 200 << 10), block(5, 9)], 80);
+    let job = next(&chain, &Fake::new(&chain, 0), Via::Calldata, None).unwrap().unwrap();
+    let (batch, rest) = calldata(&job);
+    assert_eq!((batch.blocks.as_slice(), rest.len(), job.mark), (&chain.blocks[..1], 2, 3));
+    let refused = next(&chain, &Fake::new(&chain, 3), Via::Calldata, None);
+    assert!(matches!(refused, Err(PlanError::Inbox(InboxError::TooLarge { height: 4, .. }))), "{refused:?}");
+}
+
+#[test]
+fn a_block_as_large_as_the_largest_quota_fits() {
+    for via in [Via::Calldata, Via::Blobs] {
+        // A quota counts 16 bytes of a namespace and 4 of each transaction.
+        let chain = Chain::new(vec![block(3, via.quota_max() - 16 - 4)], 80);
+        assert!(next(&chain, &Fake::new(&chain, 0), via, None).unwrap().is_some());
+    }
 }
 
 #[test]

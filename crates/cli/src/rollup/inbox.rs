@@ -271,7 +271,7 @@ pub(crate) async fn statement(words: Statement, session: &mut Session<'_>) -> Re
     let l1 = HttpL1::new(&words.node.l1_rpc).map_err(RollupError::from)?;
     let at = sdk::l1::inbox::last_final(&l1, words.place.inbox, words.place.id).await.map_err(RollupError::from)?;
     let source = session.client().await?.rollups()?.source(namespace);
-    let found = source.evidence(at.epoch, at.height).await;
+    let found = source.evidence(at.epoch, at.height, at.root).await;
     let none = || Failure::new(Exit::NotFound, format!("no validator proves the account at block {}", at.height));
     let evidence = found.map_err(|error| Failure::new(Exit::Unavailable, error.to_string()))?.ok_or_else(none)?;
     let json = json!({

@@ -9,13 +9,14 @@ use crate::wallet::Wallet;
 use alloy_primitives::{Address, B256, U256};
 use bridge_ethereum::journal::Identity;
 use bridge_ethereum::{
-    Batches, Evidence, FeeLimits, HttpL1, Journal, Mail, Ordered, Poster, PosterError, Settings, SourceError, Step,
-    inbox,
+    Batches, Evidence, FeeLimits, HttpL1, Journal, Mail, Oldest, Ordered, Poster, PosterError, Settings, SourceError,
+    Step, inbox,
 };
 use proof::batch::BatchBlock;
 use proof::checkpoint::Checkpoint;
 use protocol::abi::l1::IRollupInbox;
-use protocol::api::{KeptCheckpoint, NamespaceAccount};
+use protocol::api::{KeptCheckpoint, NamespaceAccount, ValidatorStatus};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -149,19 +150,54 @@ impl Rollups {
         last.map_or(Ok(None), Err)
     }
 
-    /// The checkpoint of `epoch` in whose block this account was proven. Its other fields count for nothing until an L1 has its root.
-    async fn checkpoint(&self, epoch: u64, account: &VerifiedAccount) -> Result<Option<Checkpoint>, SourceError> {
+    /// The lowest height from `from` on at which a validator proves a block. What validators say that they keep is only where to look.
+    async fn oldest(&self, namespace: u64, from: u64) -> Result<Oldest, SourceError> {
+        let mut last = match self.blocks(namespace, from, from, 0).await {
+            Ok(blocks) if !blocks.is_empty() => return Ok(Oldest { height: from, is_sure: true }),
+            Ok(_) => format!("no validator has block {from}"),
+            Err(error) => error.to_string(),
+        };
+        let (mut told, mut is_sure) = (BTreeSet::new(), true);
+        for validator in &self.validators {
+            match validator.get::<ValidatorStatus>("/seq/v1/status").await {
+                Ok(status) => told.extend((status.oldest_height > from).then_some(status.oldest_height)),
+                Err(_) => is_sure = false,
+            }
+        }
+        for height in told {
+            match self.blocks(namespace, height, height, 0).await {
+                Ok(blocks) if !blocks.is_empty() => return Ok(Oldest { height, is_sure }),
+                Ok(_) => {}
+                Err(error) => last = error.to_string(),
+            }
+        }
+        Err(SourceError(last))
+    }
+
+    /// The checkpoint of `epoch` with this root, in whose block this account was proven. The root alone makes its fields believable, so
+    /// one with another root is given only if every validator has another one: then the network is not the one that the L1 follows.
+    async fn checkpoint(
+        &self,
+        epoch: u64,
+        root: B256,
+        account: &VerifiedAccount,
+    ) -> Result<Option<Checkpoint>, SourceError> {
         let path = format!("/seq/v1/checkpoint?epoch={epoch}");
-        let mut last = None;
+        let (mut last, mut others) = (None, Vec::new());
         for validator in &self.validators {
             let told: Result<KeptCheckpoint, _> = validator.get_up_to(&path, CHECKPOINT_ANSWER_BYTES_MAX).await;
             match told.map(|told| read_checkpoint(&told.kept)) {
-                Ok(Some(checkpoint)) if checkpoint.block == account.digest => return Ok(Some(checkpoint)),
-                Ok(_) => {}
+                Ok(Some(checkpoint)) if checkpoint.block != account.digest => {}
+                Ok(Some(checkpoint)) if checkpoint.root() == root => return Ok(Some(checkpoint)),
+                Ok(Some(checkpoint)) => others.push(checkpoint),
+                Ok(None) => {}
                 Err(error) => last = Some(SourceError(error.to_string())),
             }
         }
-        last.map_or(Ok(None), Err)
+        match others.len() == self.validators.len() {
+            true => Ok(others.pop()),
+            false => last.map_or(Ok(None), Err),
+        }
     }
 }
 
@@ -170,9 +206,9 @@ impl Ordered for Source {
         self.namespace
     }
 
-    async fn evidence(&self, epoch: u64, height: u64) -> Result<Option<Evidence>, SourceError> {
+    async fn evidence(&self, epoch: u64, height: u64, root: B256) -> Result<Option<Evidence>, SourceError> {
         let Some(account) = self.rollups.account_at(self.namespace, height).await? else { return Ok(None) };
-        let Some(checkpoint) = self.rollups.checkpoint(epoch, &account).await? else { return Ok(None) };
+        let Some(checkpoint) = self.rollups.checkpoint(epoch, root, &account).await? else { return Ok(None) };
         let told = account.evidence;
         Ok(Some(Evidence {
             checkpoint,
@@ -182,6 +218,10 @@ impl Ordered for Source {
             since: account.account.since,
             inputs: account.account.inputs,
         }))
+    }
+
+    async fn oldest(&self, from: u64) -> Result<Oldest, SourceError> {
+        self.rollups.oldest(self.namespace, from).await
     }
 
     async fn blocks(&self, from: u64, to: u64) -> Result<Vec<BatchBlock>, SourceError> {

@@ -1,11 +1,14 @@
 use super::*;
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::routing::get;
-use protocol::api::{CommittedAccount, NamespaceBlock};
+use bridge_ethereum::{Oldest, Ordered as _};
+use proof::checkpoint::Checkpoint;
+use protocol::api::{CommittedAccount, KeptCheckpoint, NamespaceBlock};
 use protocol::network::Network;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Three blocks of a real committee; namespace 9 has transactions in the first two.
 fn vector() -> Value {
@@ -147,6 +150,89 @@ async fn a_validator_that_is_down_is_passed_over_and_one_that_lies_is_not_believ
     assert_eq!(two.len(), 2, "no more than was asked for");
     let refused = rollups(&[liar]).blocks(9, 1, 3, 0).await;
     assert!(matches!(refused, Err(RollupError::Untrue { height: 2, .. })), "{refused:?}");
+}
+
+/// A validator that answers requests for blocks of namespace 9 with these.
+async fn teller(blocks: Value) -> String {
+    let answer = json!({ "blocks": blocks, "height": 3 });
+    let route = "/seq/v1/namespaces/9/blocks";
+    serve(Router::new().route(route, get(move || async move { axum::Json(answer) }))).await
+}
+
+#[tokio::test]
+async fn whoever_lies_or_lags_is_passed_over_for_one_that_proves_the_blocks() {
+    let mut forged = vector()["blocks"].clone();
+    forged[2]["proof"] = forged[0]["proof"].clone();
+    let (honest, liar, lagging) =
+        (teller(vector()["blocks"].clone()).await, teller(forged).await, teller(json!([])).await);
+    let down = serve(Router::new().fallback(|| async { StatusCode::SERVICE_UNAVAILABLE })).await;
+    for first in [[liar.clone(), lagging.clone()], [lagging.clone(), liar.clone()], [down.clone(), liar.clone()]] {
+        let asked = rollups(&[first.as_slice(), std::slice::from_ref(&honest)].concat());
+        let found = asked.blocks(9, 1, 3, 0).await.unwrap();
+        assert_eq!(found.iter().map(|block| block.height).collect::<Vec<_>>(), [1, 2, 3]);
+        let blocks = asked.source(9).blocks(1, 3).await.unwrap();
+        assert_eq!(blocks.iter().map(|block| block.height).collect::<Vec<_>>(), [1, 2]);
+    }
+    assert_eq!(rollups(&[down.clone(), lagging, liar.clone()]).blocks(9, 1, 3, 0).await.unwrap(), []);
+    let refused = rollups(&[liar, down]).blocks(9, 1, 3, 0).await;
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+/// A validator that keeps blocks from `oldest` on, and blocks as the vector has them.
+async fn pruner(oldest: u64) -> String {
+    let page = move |Query(asked): Query<BTreeMap<String, u64>>| async move {
+        let from = asked["from"];
+        if from < oldest {
+            let gone = json!({ "type": "urn:kumo:x", "title": "gone", "status": 410, "detail": "pruned" });
+            return (StatusCode::GONE, axum::Json(gone));
+        }
+        let blocks = vector()["blocks"].as_array().unwrap().iter().skip(from as usize - 1).cloned().collect::<Vec<_>>();
+        (StatusCode::OK, axum::Json(json!({ "blocks": blocks, "height": 3 })))
+    };
+    let status = json!({ "height": 3, "oldest_height": oldest, "pending": 0, "evidence": 0 });
+    let router = Router::new().route("/seq/v1/namespaces/9/blocks", get(page));
+    serve(router.route("/seq/v1/status", get(move || async move { axum::Json(status) }))).await
+}
+
+#[tokio::test]
+async fn the_oldest_block_is_the_first_that_somebody_proves_whatever_is_said() {
+    let (all, two, three) = (pruner(1).await, pruner(2).await, pruner(3).await);
+    let status = json!({ "height": 3, "oldest_height": 1, "pending": 0, "evidence": 0 });
+    let boaster = serve(Router::new().route("/seq/v1/status", get(move || async move { axum::Json(status) }))).await;
+    let oldest = async |apis: &[String]| rollups(apis).source(9).oldest(1).await;
+    let sure = |height| Ok(Oldest { height, is_sure: true });
+    assert_eq!(oldest(&[three.clone(), all]).await, sure(1));
+    assert_eq!(oldest(&[boaster.clone(), three.clone(), two]).await, sure(2));
+    let down = serve(Router::new().fallback(|| async { StatusCode::SERVICE_UNAVAILABLE })).await;
+    assert_eq!(oldest(&[three, down]).await, Ok(Oldest { height: 3, is_sure: false }));
+    assert!(oldest(&[boaster]).await.is_err());
+}
+
+/// A validator that proves the account of namespace 7 at block 1, and has this checkpoint.
+async fn keeper(checkpoint: &Checkpoint) -> String {
+    let account = NamespaceAccount { namespace: 7, committed: Some(committed()), ..Default::default() };
+    let Checkpoint { epoch, height, seconds, block, application, electorate, state } = *checkpoint;
+    let mut kept: Vec<u8> = [epoch, height, seconds].iter().flat_map(|number| number.to_be_bytes()).collect();
+    [block, application, electorate, state].iter().for_each(|word| kept.extend(word));
+    let kept = KeptCheckpoint { kept: kept.into(), ..Default::default() };
+    let router = Router::new().route("/seq/v1/namespaces/7/account", get(move || async move { axum::Json(account) }));
+    serve(router.route("/seq/v1/checkpoint", get(move || async move { axum::Json(kept) }))).await
+}
+
+#[tokio::test]
+async fn a_checkpoint_with_another_root_than_the_l1_has_is_passed_over_unless_everybody_has_it() {
+    let block = trust().account(7, &committed()).unwrap().digest;
+    let [application, electorate, state] = [5, 6, 7].map(B256::repeat_byte);
+    let honest = Checkpoint { epoch: 1, height: 1, seconds: 9, block, application, electorate, state };
+    let forged = Checkpoint { state: B256::repeat_byte(8), ..honest };
+    let (teller, liar) = (keeper(&honest).await, keeper(&forged).await);
+    let evidence = async |apis: &[String], root| rollups(apis).source(7).evidence(1, 1, root).await;
+    let found = evidence(&[liar.clone(), teller.clone()], honest.root()).await.unwrap().unwrap();
+    assert_eq!(found.checkpoint, honest);
+    let other = evidence(&[liar.clone()], honest.root()).await.unwrap().unwrap();
+    assert_eq!(other.checkpoint, forged, "the poster says that the network is another one");
+    let down = serve(Router::new().fallback(|| async { StatusCode::NOT_FOUND })).await;
+    assert!(!matches!(evidence(&[liar, down], honest.root()).await, Ok(Some(_))), "one liar is not everybody");
 }
 
 #[tokio::test]
