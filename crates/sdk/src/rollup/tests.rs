@@ -229,7 +229,7 @@ async fn a_checkpoint_with_another_root_than_the_l1_has_is_passed_over_unless_ev
     let evidence = async |apis: &[String], root| rollups(apis).source(7).evidence(1, 1, root).await;
     let found = evidence(&[liar.clone(), teller.clone()], honest.root()).await.unwrap().unwrap();
     assert_eq!(found.checkpoint, honest);
-    let other = evidence(&[liar.clone()], honest.root()).await.unwrap().unwrap();
+    let other = evidence(std::slice::from_ref(&liar), honest.root()).await.unwrap().unwrap();
     assert_eq!(other.checkpoint, forged, "the poster says that the network is another one");
     let down = serve(Router::new().fallback(|| async { StatusCode::NOT_FOUND })).await;
     assert!(!matches!(evidence(&[liar, down], honest.root()).await, Ok(Some(_))), "one liar is not everybody");
